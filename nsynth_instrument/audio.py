@@ -1,0 +1,115 @@
+"""Sound files in and out, and the few operations on whole signals that every part shares.
+
+Audio is float32, mono (frames,), full scale at +-1. soundfile and soxr live here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import AudioError, NsynthError
+
+Audio = npt.NDArray[np.float32]
+
+LONGEST = 600.0
+"""s; a longer file is not a note, and would fill the memory."""
+
+
+def read(path: Path | str, *, rate: int | None = None) -> tuple[Audio, int]:
+    """Mono audio (frames,) of a sound file and its rate in Hz; resampled when `rate` is given.
+
+    Channels are averaged. Raises AudioError when the file is missing, not a sound file, empty, longer
+    than LONGEST, or holds values that are not finite.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(str(path)) as f:
+            if f.frames > LONGEST * f.samplerate:
+                raise AudioError(f"{path} lasts {f.frames / f.samplerate:.0f} s; cut it to one note of at most {LONGEST:.0f} s")
+            data = f.read(dtype="float32", always_2d=True)
+            found = int(f.samplerate)
+    except FileNotFoundError as e:
+        raise AudioError(f"there is no file {path}") from e
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as e:
+        if not Path(path).exists():
+            raise AudioError(f"there is no file {path}") from e
+        raise AudioError(f"{path} cannot be read as sound ({e}); use WAV, AIFF, FLAC, OGG or MP3") from e
+    audio = np.ascontiguousarray(data.mean(axis=1), dtype=np.float32)
+    if not len(audio):
+        raise AudioError(f"{path} holds no sound: it has 0 frames")
+    if not np.isfinite(audio).all():
+        raise AudioError(f"{path} is damaged: it holds values that are not numbers; export it again")
+    if rate is not None and rate != found:
+        return resample(audio, found, rate), rate
+    return audio, found
+
+
+def resample(audio: npt.NDArray[Any], rate: float, to: float) -> Audio:
+    """Audio (frames,) or (frames, channels) at another rate in Hz, by soxr at very high quality."""
+    if rate == to:
+        return np.asarray(audio, dtype=np.float32)
+    import soxr
+
+    return np.asarray(soxr.resample(np.asarray(audio, dtype=np.float32), rate, to, quality="VHQ"), dtype=np.float32)
+
+
+def fade(audio: Audio, frames: int) -> Audio:
+    """The same audio with its last `frames` frames brought to zero along a half cosine."""
+    n = min(frames, len(audio))
+    out = audio.copy()
+    if n:
+        out[len(out) - n :] *= (0.5 + 0.5 * np.cos(np.pi * (np.arange(n) + 1) / n)).astype(np.float32)
+    return out
+
+
+def fit(audio: Audio, frames: int) -> Audio:
+    """Cut or pad with silence to exactly `frames` frames."""
+    return audio[:frames] if len(audio) >= frames else np.pad(audio, (0, frames - len(audio)))
+
+
+def db(ratio: float) -> float:
+    """20 log10, floored at -200 dB."""
+    return float(20.0 * np.log10(max(abs(ratio), 1e-10)))
+
+
+@contextlib.contextmanager
+def whole(path: Path | str) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes `path` by rename when the block ends well.
+
+    The file appears whole or not at all; its data is on the disk before its name is. On an
+    exception nothing is left behind. A full disk, a folder that refuses or that is missing raises
+    NsynthError with the cure.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+    except OSError as e:
+        raise NsynthError(f"cannot write in {path.parent} ({e.strerror}); choose another folder with --out") from e
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as f:
+            os.fsync(f.fileno())
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except OSError as e:
+        raise NsynthError(f"cannot write {path} ({e.strerror or e}); free some space or choose another folder") from e
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

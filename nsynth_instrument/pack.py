@@ -1,0 +1,106 @@
+"""A sample pack: which file sounds for which key, velocity and morph position. No audio, no model inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .audio import whole
+from .errors import DataError
+
+MANIFEST = "pack.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Loop:
+    """start, end: frames, 0-based; the frame `end` is played (inclusive). Writers convert."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Zone:
+    """One sample and where it answers.
+
+    file: path relative to the pack's folder; root: MIDI key at which it plays untransposed; velocity: that
+    it was rendered at; keys and velocities: inclusive ranges; frames: length; position: along the morph, one
+    number per axis in 0..1; peak: of full scale; sha256: of the file.
+    """
+
+    file: str
+    root: int
+    velocity: int
+    low_key: int
+    high_key: int
+    low_velocity: int
+    high_velocity: int
+    frames: int
+    position: tuple[float, ...] = (0.0,)
+    loop: Loop | None = None
+    peak: float = 0.0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class SamplePack:
+    """name: letters for files; title: for people; rate: Hz; bits: 16, 24 or 32 (float); release: s after note-off;
+    positions: the morph positions in order; plan: the render plan it came from, as plain data.
+    """
+
+    name: str
+    title: str
+    rate: int
+    bits: int
+    zones: tuple[Zone, ...]
+    release: float = 0.3
+    positions: tuple[tuple[float, ...], ...] = ((0.0,),)
+    licence: str = ""
+    sources: tuple[str, ...] = ()
+    description: str = ""
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> Path:
+        """Write `pack.json` in the pack's folder, whole or not at all."""
+        path = folder / MANIFEST
+        with whole(path) as part:
+            part.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n", "utf-8")
+        return path
+
+    @classmethod
+    def load(cls, folder: Path) -> SamplePack:
+        """Read a pack's folder, or the `pack.json` in it; files are not opened.
+
+        Raises DataError if the manifest is missing, not JSON, or describes zones that cannot be.
+        """
+        path = folder / MANIFEST if folder.is_dir() else folder
+        try:
+            raw = json.loads(path.read_text("utf-8"))
+            if raw.pop("format") != FORMAT:
+                raise DataError(f"{path} was made by another version of nsynth-instrument; render the pack again")
+            raw["zones"] = tuple(_zone(z) for z in raw["zones"])
+            raw["positions"] = tuple(tuple(map(float, p)) for p in raw["positions"])
+            raw["sources"] = tuple(map(str, raw["sources"]))
+            return cls(**raw)
+        except OSError as e:
+            raise DataError(f"{folder} is not a pack: {path.name} cannot be read; render it with nsynth-instrument render") from e
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise DataError(f"{path} is damaged ({e}); render the pack again") from e
+
+
+def _zone(raw: dict[str, Any]) -> Zone:
+    loop = raw.pop("loop")
+    raw["position"] = tuple(map(float, raw["position"]))
+    zone = Zone(**raw, loop=Loop(**loop) if loop else None)
+    inside = not Path(zone.file).is_absolute() and ".." not in Path(zone.file).parts
+    keys = 0 <= zone.low_key <= zone.high_key <= 127 and 0 <= zone.root <= 127
+    velocities = 1 <= zone.low_velocity <= zone.high_velocity <= 127
+    looped = zone.loop is None or 0 <= zone.loop.start < zone.loop.end < zone.frames
+    if not (inside and keys and velocities and looped and zone.frames > 0):
+        raise ValueError(f"zone {zone.file!r} cannot be")
+    return zone
