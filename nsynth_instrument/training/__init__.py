@@ -1,0 +1,1 @@
+"""Training: data, the loop, the tasks (one per network), export."""
