@@ -48,7 +48,8 @@ class Schedule:
     """How a run learns.
 
     rate: peak learning rate of AdamW, reached after `warmup` steps and held; batch: items per process;
-    average: decay of the exponential moving average of the weights; precision: "bf16" or "no";
+    average: decay of the exponential moving average of the weights; precision: "bf16", "no" or "auto", bf16 where the
+    processor multiplies it fast (without AVX512-BF16 or AMX it is twenty times slower than float32);
     compile: through torch.compile; every: s between checkpoints (each validated).
 
     The rate is held, not planned to a last step, since a run goes on for as long as there is time;
@@ -63,7 +64,7 @@ class Schedule:
     weight_decay: float = 1e-3
     clip: float = 5.0
     average: float = 0.999
-    precision: str = "bf16"
+    precision: str = "auto"
     compile: bool = False
     seed: int = 0
     every: float = 300.0
@@ -91,7 +92,7 @@ class Run:
 
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.task, self.schedule = folder, task, schedule
-        self.accelerator = Accelerator(mixed_precision=schedule.precision)
+        self.accelerator = Accelerator(mixed_precision=_precision(schedule.precision))
         torch.manual_seed(schedule.seed)
         plain = task.module()
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
@@ -153,7 +154,8 @@ class Run:
         self.accelerator.backward(figures["loss"])
         norm = self.accelerator.clip_grad_norm_(self.module.parameters(), self.schedule.clip)
         if norm is not None and not torch.isfinite(norm):
-            raise DataError(f"training diverged at step {self.step}; go on from {self.folder / 'last.safetensors'} with a lower rate")
+            last = self.folder / "last.safetensors"
+            raise DataError(f"training diverged at step {self.step}; go on from {last} with a lower rate")
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
@@ -180,7 +182,8 @@ class Run:
         if figures["loss"] < self.best:
             self.best = figures["loss"]
             with whole(self.folder / "best.safetensors") as part:
-                save_file({k: v.contiguous() for k, v in self.average.items()}, part, {"step": str(self.step), "figures": json.dumps(figures)})
+                about = {"step": str(self.step), "figures": json.dumps(figures)}
+                save_file({k: v.contiguous() for k, v in self.average.items()}, part, about)
         if keep_last:
             meta = {"step": str(self.step), "seconds": str(progress.seconds), "best": str(self.best)}
             tensors = {f"w/{k}": v for k, v in self.plain.state_dict().items()} | {f"a/{k}": v for k, v in self.average.items()}
@@ -216,12 +219,19 @@ class Run:
                 board.add_scalar(f"{kind}/{name}", value, self.step)
 
 
+def _precision(wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bf16" if fast else "no"
+
+
 def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as f:
-            return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}  # noqa: SIM118 (not a mapping)
+            return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as e:
-        raise DataError(f"checkpoint {path} cannot be read ({e}); remove it to start again from best.safetensors or from nothing") from e
+        raise DataError(f"checkpoint {path} cannot be read ({e}); remove it to start again") from e
 
 
 def _load_into(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Signal processing: no files, no models, no state."""

@@ -1,0 +1,351 @@
+"""A note as one oscillator per harmonic slot plus noise in bands: analysis, and additive synthesis.
+
+Sines plus noise after Serra & Smith 1990 ("Spectral modeling synthesis"), with the spectrum cut into
+**slots** of width f0 around each harmonic: one oscillator a slot, with a level and an offset of its
+frequency inside the slot, so that stretched piano partials and inharmonic bells survive. Frequencies are
+reassigned (Auger & Flandrin 1995). Everything is at RATE, one frame per HOP.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from ..notes import hz
+
+Floats = npt.NDArray[np.float32]
+
+RATE = 48000
+HOP = 384
+"""Samples per frame: 125 frames a second, four per code frame."""
+SLOTS = 192
+BANDS = 64
+HIGHEST = 20000.0
+"""Hz; nothing is analysed or synthesised above."""
+SILENCE = -130.0
+"""dB; the level of a slot that is off."""
+QUIETEST = -170.0
+"""dB re 1/Hz; the least noise density."""
+
+
+def _erb_edges() -> npt.NDArray[np.float64]:
+    """BANDS + 1 edges in Hz, even on the ERB-rate scale (Glasberg & Moore 1990)."""
+    rate = 21.4 * np.log10(1 + 0.00437 * np.array([20.0, HIGHEST]))
+    even = np.linspace(rate[0], rate[1], BANDS + 1)
+    return np.asarray((10 ** (even / 21.4) - 1) / 0.00437)
+
+
+BAND_EDGES = _erb_edges()
+BAND_CENTRES = np.sqrt(BAND_EDGES[:-1] * BAND_EDGES[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Partials:
+    """One note's features.
+
+    f0: Hz; level: dB re full scale (frames, SLOTS), SILENCE where off; offset: of each oscillator from its
+    harmonic, as a fraction of f0, in +-0.5 (frames, SLOTS); noise: density in dB re 1/Hz (frames, BANDS);
+    deviation: of the common pitch from f0 in cents (frames,).
+    """
+
+    f0: float
+    level: Floats
+    offset: Floats
+    noise: Floats
+    deviation: Floats
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+
+def slots_for(f0: float) -> int:
+    """How many slots lie below HIGHEST."""
+    return max(1, min(SLOTS, int(HIGHEST / f0)))
+
+
+def analyse(audio: Floats, pitch: float, *, f0: float | None = None, sine_periods: float = 4.0, noise_periods: float = 8.0) -> Partials:
+    """Features of a mono note at RATE whose sounding pitch is near MIDI `pitch`; its onset is at frame 0.
+
+    f0 in Hz is measured within +-80 cents of the pitch unless given. Windows last that many periods, but
+    at least 1024 samples for sines (2048 for noise).
+    """
+    audio = np.ascontiguousarray(audio, dtype=np.float32)
+    frames = -(-len(audio) // HOP)
+    if f0 is None:
+        f0 = measure_f0(audio, pitch)
+    slots = slots_for(f0)
+    spectra, size, share = _spectra(audio, frames, HOP, sine_periods * RATE / f0, 1024)
+    amplitude, frequency = _peaks(spectra, size, share, f0, slots)
+    density, above = _noise(audio, frames, f0, noise_periods)
+    # The noise under a peak takes part in it; three times its mean power is what a peak search finds in noise alone.
+    per_bin = size * 0.375 * RATE / 2 * (2 / (0.5 * size)) ** 2
+    under = density[:, 1 : slots + 1] * per_bin
+    amplitude *= np.sqrt(np.clip(1 - 3 * under / np.maximum(amplitude**2, 1e-20), 0, 1))
+
+    k = np.arange(1, slots + 1, dtype=np.float32)
+    deviation = _deviation(amplitude, frequency, f0, k)
+    common = (f0 * 2 ** (deviation / 1200)).astype(np.float32)
+    level = np.full((frames, SLOTS), SILENCE, np.float32)
+    level[:, :slots] = np.maximum(20 * np.log10(np.maximum(amplitude, 1e-7)), SILENCE)
+    offset = np.zeros((frames, SLOTS), np.float32)
+    offset[:, :slots] = np.clip((frequency - k * common[:, None]) / f0, -0.5, 0.5)
+    noise = 10 * np.log10(np.maximum(density @ _band_matrix(f0, above), 10 ** (QUIETEST / 10)))
+    return Partials(f0, level, offset, noise.astype(np.float32), deviation)
+
+
+def measure_f0(audio: Floats, pitch: float, *, within: float = 80.0) -> float:
+    """Fundamental in Hz: the energy-weighted median over time and the harmonics up to the tenth, within +-`within` cents."""
+    nominal = hz(pitch)
+    count = max(1, min(10, int(HIGHEST / nominal)))
+    step = 4 * HOP
+    spectra, size, share = _spectra(audio, -(-len(audio) // step), step, 6 * RATE / nominal, 4096)
+    amplitude, frequency = _peaks(spectra, size, share, nominal, count)
+    k = np.arange(1, count + 1)
+    cents = 1200 * np.log2(np.maximum(frequency, 1) / (k * nominal))
+    weight = amplitude.astype(np.float64) ** 2 / np.sqrt(k) * (np.abs(cents) < within)
+    weight[:1] = 0  # the onset's frequency is not yet the note's
+    flat = weight.ravel()
+    if flat.sum() <= 0:
+        return nominal
+    order = np.argsort(cents.ravel())
+    total = np.cumsum(flat[order])
+    return float(nominal * 2 ** (cents.ravel()[order][np.searchsorted(total, total[-1] / 2)] / 1200))
+
+
+def _deviation(amplitude: Floats, frequency: Floats, f0: float, k: Floats) -> Floats:
+    """Common deviation in cents per frame: energy-weighted over the first twelve harmonics, smoothed over three frames."""
+    low = min(12, len(k))
+    cents = 1200 * np.log2(np.maximum(frequency[:, :low], 1) / (k[:low] * f0))
+    weight = amplitude[:, :low].astype(np.float64) ** 2 * (np.abs(cents) < 80)
+    smooth = np.array([0.25, 0.5, 0.25])
+    top = np.convolve((weight * cents).sum(axis=1), smooth, "same")
+    bottom = np.convolve(weight.sum(axis=1), smooth, "same")
+    return np.where(bottom > 1e-12, top / np.maximum(bottom, 1e-12), 0).astype(np.float32)
+
+
+def _spectra(audio: Floats, frames: int, step: int, wanted: float, least: int) -> tuple[npt.NDArray[np.complex64], int, Floats]:
+    """Spectra (frames, size // 2 + 1) of frames centred on multiples of `step`, unwindowed; their size; share of a Hann window after 0."""
+    size = scipy.fft.next_fast_len(max(int(wanted), least), real=True)
+    size += size % 2
+    padded = np.concatenate([np.zeros(size // 2, np.float32), audio, np.zeros(size + step, np.float32)])
+    view = np.lib.stride_tricks.sliding_window_view(padded, size)[::step][:frames]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
+    total = np.concatenate([[0.0], np.cumsum(hann)])
+    first = np.clip(size // 2 - np.arange(frames) * step, 0, size)
+    return scipy.fft.rfft(view, axis=1), size, ((total[-1] - total[first]) / total[-1]).astype(np.float32)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _peaks(spectra, size, share, f0, slots):  # type: ignore[no-untyped-def]
+    """Amplitude and reassigned frequency (Hz) of the highest Hann-windowed bin in each slot.
+
+    A Hann window and its derivative are sums of three shifted rectangles, so one unwindowed transform gives both.
+    """
+    frames, bins = spectra.shape
+    amplitude = np.empty((frames, slots), np.float32)
+    frequency = np.empty((frames, slots), np.float32)
+    power = np.empty(bins, np.float32)
+    width = f0 * size / 48000.0
+    last = min(bins - 2, int(math.ceil((slots + 0.5) * width)))
+    for t in range(frames):
+        r = spectra[t]
+        first = max(1, int(math.ceil(0.5 * width)))
+        for b in range(first, last + 1):
+            re = 0.5 * r[b].real - 0.25 * (r[b - 1].real + r[b + 1].real)
+            im = 0.5 * r[b].imag - 0.25 * (r[b - 1].imag + r[b + 1].imag)
+            power[b] = re * re + im * im
+        for k in range(slots):
+            low = max(1, int(math.ceil((k + 0.5) * width)))
+            high = min(last + 1, int(math.ceil((k + 1.5) * width)))
+            best = low
+            for b in range(low + 1, high):
+                if power[b] > power[best]:
+                    best = b
+            if low >= high:
+                amplitude[t, k] = 0.0
+                frequency[t, k] = (k + 1) * f0
+                continue
+            p = max(power[best], np.float32(1e-20))
+            x = np.float32(0.5) * r[best] - np.float32(0.25) * (r[best - 1] + r[best + 1])
+            # d/dn of the window: (pi / N) (R[b-1] - R[b+1]) / 2i
+            d = (r[best - 1] - r[best + 1]) * np.float32(0.5 * math.pi / size)
+            shift = -(-d.real * x.real - d.imag * x.imag) / p  # Im(d / i * conj(x)) = -Re(d conj(x))
+            shift = shift * size / (2 * math.pi)
+            shift = min(1.0, max(-1.0, shift))
+            # the Hann window's own spectrum between bins: sinc(d) / (1 - d^2)
+            if abs(abs(shift) - 1) < 1e-3:
+                gain = 0.5
+            elif abs(shift) < 1e-6:
+                gain = 1.0
+            else:
+                gain = math.sin(math.pi * shift) / (math.pi * shift) / (1 - shift * shift)
+            amplitude[t, k] = 4.0 * math.sqrt(p) / size / gain / share[t]
+            frequency[t, k] = (best + shift) * 48000.0 / size
+    return amplitude, frequency
+
+
+def _noise(audio: Floats, frames: int, f0: float, periods: float) -> tuple[Floats, int]:
+    """One-sided density (frames, slots + 1) around 0 and each harmonic up to HIGHEST, and the number of those harmonics.
+
+    Under SLOTS the mean of the lower half of a slot's bins, scaled to the mean of noise alone; above, where
+    no oscillator takes the tone away, the plain mean.
+    """
+    size = scipy.fft.next_fast_len(max(int(periods * RATE / f0), 2048), real=True)
+    size += size % 2
+    padded = np.concatenate([audio, np.zeros(max(0, 2 * size - len(audio)), np.float32)])
+    # An eighth of a window is step enough: what lies between is interpolated.
+    every = max(1, min(8, size // 8 // HOP))
+    centres = np.unique(np.append(np.arange(0, frames, every), frames - 1))
+    starts = np.clip(centres * HOP - size // 2, 0, len(padded) - size)
+    hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+    spectra = scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, size)[starts] * hann, axis=1)
+    found, above = _densities(spectra, size, f0, 2.0 / (RATE * float((hann**2).sum())))
+    right = np.minimum(np.searchsorted(centres, np.arange(frames), side="right"), len(centres) - 1)
+    left = np.maximum(right - 1, 0)
+    part = np.clip((np.arange(frames) - centres[left]) / np.maximum(centres[right] - centres[left], 1), 0, 1).astype(np.float32)
+    return found[left] * (1 - part[:, None]) + found[right] * part[:, None], above
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _densities(spectra, size, f0, scale):  # type: ignore[no-untyped-def]
+    frames, bins = spectra.shape
+    above = int(20000.0 / f0)
+    out = np.empty((frames, above + 1), np.float32)
+    width = f0 * size / 48000.0
+    slot = np.empty(int(width) + 3, np.float32)
+    for t in range(frames):
+        r = spectra[t]
+        for k in range(above):
+            low = int(math.ceil((k + 0.5) * width))
+            high = min(bins, int(math.ceil((k + 1.5) * width)))
+            n = high - low
+            for b in range(n):
+                c = r[low + b]
+                slot[b] = (c.real * c.real + c.imag * c.imag) * scale
+            if k < 192:
+                half = max(n // 2, 1)
+                for i in range(1, n):  # a few dozen values at the most: insertion beats any partition
+                    v = slot[i]
+                    j = i - 1
+                    while j >= 0 and slot[j] > v:
+                        slot[j + 1] = slot[j]
+                        j -= 1
+                    slot[j + 1] = v
+                # 0.307 is the mean of the lower half of unit-mean exponential values
+                out[t, k + 1] = slot[:half].mean() / 0.307
+            else:
+                out[t, k + 1] = slot[:n].mean()
+        low = int(0.5 * width)
+        if low > 3:
+            least = np.float32(np.inf)
+            for b in range(max(1, low // 4), max(2, low - 2)):
+                c = r[b]
+                least = min(least, (c.real * c.real + c.imag * c.imag) * scale)
+            out[t, 0] = least
+        else:
+            out[t, 0] = out[t, 1]
+    return out, above
+
+
+def _band_matrix(f0: float, above: int) -> Floats:
+    """(above + 1, BANDS): how much of each band each slot fills; columns sum to 1."""
+    low = (np.arange(above + 1) - 0.5) * f0
+    high = low + f0
+    low[0], high[-1] = 0, max(high[-1], HIGHEST + 1)
+    overlap = np.maximum(0, np.minimum(high[:, None], BAND_EDGES[1:]) - np.maximum(low[:, None], BAND_EDGES[:-1]))
+    return np.asarray(overlap / np.maximum(overlap.sum(axis=0), 1e-9), dtype=np.float32)
+
+
+def synthesise(note: Partials, rng: np.random.Generator, *, noise: bool = True) -> Floats:
+    """Audio (frames * HOP,) at RATE. Phases and noise come from `rng` alone."""
+    phase = rng.random(SLOTS)
+    out = np.zeros(len(note) * HOP, np.float32)
+    _oscillators(note.level, note.offset, note.deviation, note.f0, phase, out)
+    if noise:
+        out += noise_bands(note.noise, rng)
+    return out
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _oscillators(level, offset, deviation, f0, phase, out):  # type: ignore[no-untyped-def]
+    """Add all oscillators to `out`: amplitude and frequency linear within a hop, phase continuous, in turns.
+
+    -cos(2 pi x) is a polynomial in |x - round(x)| - 1/4, of error below 1e-8: no table, no recurrence, all SIMD.
+    """
+    frames, slots = level.shape
+    hop = 384
+    quiet = level.max() - np.float32(90.0)
+    ramp = np.arange(hop).astype(np.float32)
+    c1, c3, c5 = np.float32(6.28318516), np.float32(-41.341655), np.float32(81.601003)
+    c7, c9 = np.float32(-76.549756), np.float32(39.536491)
+    for t in range(frames):
+        u = min(t + 1, frames - 1)
+        base0 = f0 * 2.0 ** (deviation[t] / 1200.0)
+        base1 = f0 * 2.0 ** (deviation[u] / 1200.0)
+        chunk = out[t * hop : (t + 1) * hop]
+        for k in range(slots):
+            f_0 = (k + 1) * base0 + offset[t, k] * f0
+            f_1 = (k + 1) * base1 + offset[u, k] * f0
+            w0 = f_0 / 48000.0
+            w1 = f_1 / 48000.0
+            if (level[t, k] > quiet or level[u, k] > quiet) and 10.0 < f_0 < 21000.0 and 10.0 < f_1 < 21000.0:
+                a0 = np.float32(10.0 ** (level[t, k] / 20.0)) if level[t, k] > -129.0 else np.float32(0.0)
+                a1 = np.float32(10.0 ** (level[u, k] / 20.0)) if level[u, k] > -129.0 else np.float32(0.0)
+                slope = np.float32((a1 - a0) / hop)
+                p = np.float32(phase[k])
+                w = np.float32(w0)
+                bend = np.float32((w1 - w0) * 0.5 / hop)
+                for s in range(hop):
+                    n = ramp[s]
+                    x = p + n * (w + bend * n)
+                    x = abs(x - np.floor(x + np.float32(0.5))) - np.float32(0.25)
+                    y = x * x
+                    chunk[s] += (a0 + slope * n) * x * (c1 + y * (c3 + y * (c5 + y * (c7 + y * c9))))
+            phase[k] = (phase[k] + (w0 + w1) * 0.5 * hop) % 1.0
+
+
+_SIZE = 1024
+
+
+def noise_bands(density: Floats, rng: np.random.Generator) -> Floats:
+    """Noise (frames * HOP,) whose density follows (frames, BANDS) dB re 1/Hz, interpolated between band centres.
+
+    White noise cut into sqrt-Hann windows of 1024, shaped by frame, windowed again and overlap-added.
+    """
+    frames = len(density)
+    bins = np.arange(_SIZE // 2 + 1) * RATE / _SIZE
+    at = np.clip(np.interp(bins, BAND_CENTRES, np.arange(BANDS)), 0, BANDS - 1)
+    low = np.minimum(at.astype(int), BANDS - 2)
+    part = (at - low).astype(np.float32)
+    magnitude = density[:, low] * (1 - part) + density[:, low + 1] * part
+    magnitude = np.exp(magnitude * np.float32(np.log(10) / 20)) * np.float32(np.sqrt(RATE / 2))
+    magnitude[:, bins > HIGHEST] = 0
+    magnitude[:, 0] = 0
+    white = rng.standard_normal(frames * HOP + _SIZE, dtype=np.float32)
+    window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_SIZE) / _SIZE)).astype(np.float32)
+    cut = np.lib.stride_tricks.sliding_window_view(white, _SIZE)[::HOP][:frames]
+    shaped = scipy.fft.irfft(scipy.fft.rfft(cut * window, axis=1) * magnitude, _SIZE, axis=1)
+    out = np.zeros(frames * HOP + _SIZE, np.float32)
+    # Overlapping Hann windows at this hop sum to SIZE / 2 / HOP in power as in amplitude squared.
+    _overlap_add(shaped, window * np.float32(1 / (_SIZE / 2 / HOP)), out)
+    return out[_SIZE // 2 : _SIZE // 2 + frames * HOP]
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _overlap_add(parts, window, out):  # type: ignore[no-untyped-def]
+    for t in range(len(parts)):
+        start = t * 384
+        for i in range(len(window)):
+            out[start + i] += parts[t, i] * window[i]
+
+
+def silenced(note: Partials) -> Partials:
+    """The same note with every slot above HIGHEST off: a decoder draws a level for all of them."""
+    level = note.level.copy()
+    level[:, slots_for(note.f0) :] = SILENCE
+    return replace(note, level=level)

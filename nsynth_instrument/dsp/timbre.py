@@ -1,0 +1,140 @@
+"""The harmonic voice's inputs and outputs as plain arrays: what its network hears, is told, and says.
+
+Between `Partials` and the network stand fixed maps: an envelope over log frequency in place of partials (so
+that a timbre is the same picture at every pitch), bases for pitch, velocity and time, and scales that bring
+everything near +-1. Training and playing share them; the network itself is only matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .partials import BANDS, HOP, RATE, SLOTS, Partials, slots_for
+
+Floats = npt.NDArray[np.float32]
+
+POINTS = 96
+"""Points of the envelope, even in log frequency over LOWEST..20 kHz."""
+LOWEST = 27.5
+TOP = 20000.0
+PER_CODE = 4
+"""Frames per code frame."""
+HEARD = 48
+"""Harmonics whose levels the encoder is given one by one."""
+OFFSETS = 32
+"""Harmonics whose offsets the encoder is given."""
+ZONES = 24
+"""Points over log frequency at which fluctuation is described."""
+
+IN = POINTS + BANDS + HEARD + OFFSETS + 1
+OUT = POINTS + SLOTS + SLOTS + BANDS + 1 + 2 * ZONES + 2
+
+_GRID = np.geomspace(LOWEST, TOP, POINTS)
+_CENTRES = np.linspace(20, 108, 23)
+_SPREAD = 4.5
+COND = len(_CENTRES) + 3 + 10
+
+
+def positions(f0: float, points: int = POINTS) -> Floats:
+    """Where each harmonic of f0 (Hz) lies on a log-frequency grid of `points`, (SLOTS,) in 0..points - 1."""
+    f = np.clip(np.arange(1, SLOTS + 1) * f0, LOWEST, TOP)
+    return (np.log(f / LOWEST) / np.log(TOP / LOWEST) * (points - 1)).astype(np.float32)
+
+
+def to_harmonics(f0: float, points: int = POINTS) -> Floats:
+    """Matrix (points, SLOTS): a grid over log frequency, read at each harmonic by linear interpolation."""
+    return np.maximum(0, 1 - np.abs(positions(f0, points)[None, :] - np.arange(points)[:, None])).astype(np.float32)
+
+
+def to_envelope(f0: float) -> Floats:
+    """Matrix (SLOTS, POINTS): an envelope from levels at harmonics, averaged where they are dense, interpolated where sparse."""
+    at = np.clip(_GRID / f0, 1, slots_for(f0))
+    width = np.maximum(at * np.log(TOP / LOWEST) / (POINTS - 1), 1)
+    w = np.maximum(0, 1 - np.abs(np.arange(1, SLOTS + 1)[:, None] - at) / width)
+    return np.asarray(w / np.maximum(w.sum(axis=0), 1e-6), dtype=np.float32)
+
+
+def heard(note: Partials, f0: float | None = None) -> Floats:
+    """What the encoder hears of a note: (frames, IN)."""
+    f0 = note.f0 if f0 is None else f0
+    level = (np.maximum(note.level, -120) + 70) / 25
+    loud = np.clip((note.level[:, :OFFSETS] + 100) / 40, 0, 1)
+    return np.concatenate(
+        [
+            level @ to_envelope(f0),
+            (np.maximum(note.noise, -150) + 110) / 25,
+            level[:, :HEARD],
+            note.offset[:, :OFFSETS] * 4 * loud,
+            (note.deviation / 20)[:, None],
+        ],
+        axis=1,
+        dtype=np.float32,
+    )
+
+
+def condition(pitch: float, velocity: float, seconds: Floats, release: float = 3.0) -> Floats:
+    """What the network is told: (len(seconds), COND) for a MIDI pitch (may be fractional), velocity, times in s since the onset.
+
+    Pitch outside the trained keys holds the outermost basis; the partials' places still follow it.
+    """
+    p = float(np.clip(pitch, 20, 109))
+    v = velocity / 127
+    fixed = np.concatenate([np.exp(-0.5 * ((p - _CENTRES) / _SPREAD) ** 2), [(p - 64) / 24, v, v * v]])
+    after = np.maximum(seconds - release, 0)
+    off = seconds >= release
+    moving = [np.exp(-seconds / s) for s in (0.01, 0.03, 0.1, 0.3, 1.0)] + [np.minimum(seconds, release) / 4]
+    moving += [np.exp(-after / s) * off for s in (0.02, 0.1, 0.4)] + [off]
+    return np.concatenate([np.tile(fixed, (len(seconds), 1)), np.stack(moving, axis=1)], axis=1, dtype=np.float32)
+
+
+def frame_times(frames: int, first: int = 0) -> Floats:
+    """Times in s of frames from `first` on."""
+    return ((np.arange(frames) + first) * (HOP / RATE)).astype(np.float32)
+
+
+def code_times(codes: int, first: int = 0) -> Floats:
+    """Times in s of the middles of code frames from `first` on."""
+    return ((np.arange(codes) + first) * (PER_CODE * HOP / RATE) + 1.5 * HOP / RATE).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """The network's words, in units.
+
+    level: dB (frames, SLOTS); offset: of f0 (frames, SLOTS); noise: dB re 1/Hz (frames, BANDS); deviation: cents
+    (frames,); spread, flutter: mean absolute size in dB (frames, ZONES) of what level does beyond this, and of its change
+    from frame to frame; sway, wobble: the same for deviation, in cents (frames,).
+    """
+
+    level: Floats
+    offset: Floats
+    noise: Floats
+    deviation: Floats
+    spread: Floats
+    flutter: Floats
+    sway: Floats
+    wobble: Floats
+
+
+def split(raw: Floats) -> tuple[Floats, ...]:
+    """The network's output (..., OUT) cut into envelope, correction, offset, noise, deviation, spread + flutter, sway + wobble."""
+    cuts = np.cumsum([POINTS, SLOTS, SLOTS, BANDS, 1, 2 * ZONES]).tolist()
+    return tuple(np.split(raw, cuts, axis=-1))
+
+
+def say(raw: Floats, f0: float) -> Said:
+    """The network's output (frames, OUT) in units, for a note of f0 Hz."""
+    envelope, correction, offset, noise, deviation, levels, pitches = split(raw)
+    # Reading the grid at the harmonics by two gathers: the matrix is nearly empty.
+    at = positions(f0)
+    low = np.minimum(at.astype(int), POINTS - 2)
+    part = at - low
+    level = envelope[:, low] * (1 - part) + envelope[:, low + 1] * part + correction
+    levels, pitches = np.exp(np.clip(levels, -6, 4)), np.exp(np.clip(pitches, -6, 6))
+    return Said(
+        (level * 25 - 80).astype(np.float32), np.clip(offset * 0.25, -0.5, 0.5), np.minimum(noise * 25 - 110, -20),
+        deviation[:, 0] * 20, levels[:, :ZONES], levels[:, ZONES:], pitches[:, 0], pitches[:, 1],
+    )  # fmt: skip

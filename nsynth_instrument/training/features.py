@@ -1,0 +1,163 @@
+"""Features of a whole dataset, analysed once and kept beside it, one folder per instrument.
+
+Kept in 8 bits: levels and noise in half decibels, offsets companded by a square root (fine near the harmonic,
+where the ear is), only slots that exist. About 100 kB a note.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import audio as sound
+from ..dsp.partials import BANDS, HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
+from ..errors import DataError
+
+VERSION = 1
+FRAMES = 500
+"""Of a 4 s note."""
+
+_INDEX = np.dtype([("pitch", "i2"), ("velocity", "i2"), ("slots", "i2"), ("f0", "f4"), ("peak", "f4"), ("start", "i8")])
+
+
+def to_bytes(note: Partials) -> dict[str, npt.NDArray[np.generic]]:
+    """The note in 8 bits; level and offset (frames, slots) with only the slots below 20 kHz."""
+    n = slots_for(note.f0)
+    return {
+        "level": np.rint((note.level[:, :n] - SILENCE) * 2).clip(0, 255).astype(np.uint8),
+        "offset": np.rint(np.sign(note.offset[:, :n]) * np.sqrt(2 * np.abs(note.offset[:, :n])) * 127).astype(np.int8),
+        "noise": np.rint((note.noise - QUIETEST) * 1.5).clip(0, 255).astype(np.uint8),
+        "deviation": note.deviation.astype(np.float16),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Analysed:
+    """One instrument's notes. index: _INDEX (notes,), sorted by pitch and velocity."""
+
+    name: str
+    folder: Path
+    index: npt.NDArray[Any]
+    about: Mapping[str, Any]
+
+    @cached_property
+    def _level(self) -> npt.NDArray[np.uint8]:
+        return np.load(self.folder / "level.npy", mmap_mode="r")
+
+    @cached_property
+    def _offset(self) -> npt.NDArray[np.int8]:
+        return np.load(self.folder / "offset.npy", mmap_mode="r")
+
+    @cached_property
+    def _noise(self) -> npt.NDArray[np.uint8]:
+        return np.load(self.folder / "noise.npy", mmap_mode="r")
+
+    @cached_property
+    def _deviation(self) -> npt.NDArray[np.float16]:
+        return np.load(self.folder / "deviation.npy", mmap_mode="r")
+
+    def note(self, i: int, first: int = 0, frames: int = FRAMES) -> Partials:
+        """Note `i`, its `frames` frames from `first`."""
+        row = self.index[i]
+        n, start = int(row["slots"]), int(row["start"])
+        level = np.full((frames, SLOTS), SILENCE, np.float32)
+        offset = np.zeros((frames, SLOTS), np.float32)
+        here = slice(start + first * n, start + (first + frames) * n)
+        level[:, :n] = self._level[here].reshape(frames, n) * np.float32(0.5) + np.float32(SILENCE)
+        root = self._offset[here].reshape(frames, n) * np.float32(1 / 127)
+        offset[:, :n] = np.sign(root) * root * root / 2
+        noise = self._noise[i, first : first + frames] / np.float32(1.5) + np.float32(QUIETEST)
+        return Partials(float(row["f0"]), level, offset, noise, self._deviation[i, first : first + frames].astype(np.float32))
+
+
+def load(root: Path) -> list[Analysed]:
+    """All instruments analysed so far under a features folder, by name."""
+    out = []
+    for folder in sorted(p.parent for p in root.glob("*/about.json")):
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+        if about["version"] == VERSION:
+            out.append(Analysed(folder.name, folder, np.load(folder / "index.npy"), about))
+    return out
+
+
+def build(
+    notes: Mapping[str, Sequence[Mapping[str, Any]]], root: Path, *, workers: int | None = None
+) -> Iterator[tuple[str, int]]:
+    """Analyse instruments that are not in `root` yet; yields each one's name and number of notes as it is done.
+
+    notes: by instrument, rows with `path`, `pitch`, `velocity` and what shall be remembered of it.
+    """
+    todo = [(name, list(rows), root / name) for name, rows in notes.items() if not (root / name / "about.json").exists()]
+    root.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        yield from pool.map(_instrument, todo)
+
+
+def _instrument(job: tuple[str, list[Mapping[str, Any]], Path]) -> tuple[str, int]:
+    name, rows, folder = job
+    rows = sorted(rows, key=lambda r: (r["pitch"], r["velocity"]))
+    index = np.zeros(len(rows), _INDEX)
+    parts: dict[str, list[npt.NDArray[Any]]] = {"level": [], "offset": [], "noise": [], "deviation": []}
+    start = kept = 0
+    for row in rows:
+        audio, _ = sound.read(row["path"], rate=RATE)
+        note = analyse(sound.fit(audio, FRAMES * HOP), row["pitch"])
+        peak = float(note.level.max())
+        if peak < -70:  # nothing but noise or silence at this key
+            continue
+        n = slots_for(note.f0)
+        index[kept] = (row["pitch"], row["velocity"], n, note.f0, peak, start)
+        for k, v in to_bytes(note).items():
+            parts[k].append(v.ravel() if k in ("level", "offset") else v)
+        start += FRAMES * n
+        kept += 1
+    if not kept:
+        return name, 0
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, values in parts.items():
+        array = np.concatenate(values) if k in ("level", "offset") else np.stack(values)
+        with sound.whole(folder / f"{k}.npy") as part, part.open("wb") as f:
+            np.save(f, array)
+    with sound.whole(folder / "index.npy") as part, part.open("wb") as f:
+        np.save(f, index[:kept])
+    about = {k: rows[0][k] for k in rows[0] if k not in ("path", "pitch", "velocity")} | {"version": VERSION}
+    with sound.whole(folder / "about.json") as part:
+        part.write_text(json.dumps(about), "utf-8")
+    return name, kept
+
+
+def rows(data: Path) -> dict[str, list[dict[str, Any]]]:
+    """Rows for `build` from NSynth-format folders below `data`, each with its split. Raises DataError if there is none."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for listing in _listings(data):
+        for key, e in json.loads(listing.read_text("utf-8")).items():
+            found.setdefault(str(e["instrument_str"]), []).append(
+                {
+                    "path": str(listing.parent / "audio" / f"{key}.wav"),
+                    "pitch": int(e["pitch"]),
+                    "velocity": int(e["velocity"]),
+                    "split": listing.parent.name,
+                    "family": e["instrument_family_str"],
+                    "source": e["instrument_source_str"],
+                    **{k: e[k] for k in ("preset_name", "soundfont", "bank", "program") if k in e},
+                }
+            )
+    if not found:
+        raise DataError(f"{data} holds no examples.json; make a dataset with nsynth-instrument dataset build")
+    return found
+
+
+def _listings(data: Path) -> Iterable[Path]:
+    return [data / "examples.json"] if (data / "examples.json").exists() else sorted(data.glob("*/examples.json"))
+
+
+assert BANDS == 64  # the width of noise.npy

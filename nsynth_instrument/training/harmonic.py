@@ -1,0 +1,248 @@
+"""The harmonic voice's task: hear one note of an instrument, say another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..dsp import timbre
+from ..dsp.partials import BAND_CENTRES, BANDS, HIGHEST, SLOTS, Partials
+from ..nets.harmonic import Harmonic, HarmonicConfig
+from .features import FRAMES, Analysed
+from .loop import Batch
+
+CROP = 160
+FLOOR = 80.0
+"""dB under a note's peak; what lies lower is as good as silent."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is asked of the network.
+
+    pairs: how often the encoder hears another note of the instrument than the one asked for; near: of those,
+    how often within an octave; jitter: semitones by which a target's pitch is moved; held_pitches: keys of no
+    training note; augment: how often a note is altered.
+    """
+
+    pairs: float = 0.6
+    near: float = 0.6
+    jitter: float = 1.5
+    held_pitches: tuple[int, ...] = (46, 66, 86)
+    augment: float = 0.5
+
+
+class HarmonicTask:
+    """Batches from analysed instruments, the loss, and validation on instruments and pitches never trained on."""
+
+    def __init__(self, instruments: Sequence[Analysed], config: HarmonicConfig, recipe: Recipe) -> None:
+        self.config, self.recipe = config, recipe
+        self.instruments = [i for i in instruments if i.about["split"] == "train" and len(i.index) >= 4]
+        self.held_out = [i for i in instruments if i.about["split"] != "train"]
+        self.train_rows = [np.flatnonzero(~np.isin(i.index["pitch"], recipe.held_pitches)) for i in self.instruments]
+        # Square roots of sizes: a piano of 215 notes is heard more than a taiko of 20, but not ten times as often.
+        sizes = np.sqrt([len(r) for r in self.train_rows])
+        self.odds = sizes / sizes.sum()
+
+    def module(self) -> torch.nn.Module:
+        """The network with its loss."""
+        return WithLoss(Harmonic(self.config))
+
+    def batch(self, rng: np.random.Generator, size: int) -> Batch:
+        """`size` pairs of crops of CROP frames: 40 % at the onset, 20 % around the release, the rest anywhere."""
+        return collate([self._item(rng) for _ in range(size)])
+
+    def _item(self, rng: np.random.Generator) -> dict[str, Any]:
+        which = int(rng.choice(len(self.instruments), p=self.odds))
+        instrument, known = self.instruments[which], self.train_rows[which]
+        target = int(rng.choice(known))
+        source = self._partner(instrument, known, target, rng) if rng.random() < self.recipe.pairs else target
+        u = rng.random()
+        first = 0 if u < 0.4 else 340 if u < 0.6 else 4 * int(rng.integers(0, (FRAMES - CROP) // 4 + 1))
+        a, b = instrument.note(source, first, CROP), instrument.note(target, first, CROP)
+        peaks = [float(instrument.index["peak"][source]), float(instrument.index["peak"][target])]
+        if rng.random() < self.recipe.augment:
+            alter = Alteration.draw(rng)
+            a, b = alter(a), alter(b)
+            peaks = [p + alter.gain for p in peaks]
+        shift = rng.uniform(-self.recipe.jitter, self.recipe.jitter)
+        rows = instrument.index[[source, target]]
+        return item(a, rows[0], b, rows[1], first, peaks[1], shift=shift)
+
+    def _partner(
+        self, instrument: Analysed, known: npt.NDArray[np.intp], target: int, rng: np.random.Generator
+    ) -> int:
+        if rng.random() < self.recipe.near:
+            close = known[np.abs(instrument.index["pitch"][known] - instrument.index["pitch"][target]) <= 12]
+            return int(rng.choice(close))
+        return int(rng.choice(known))
+
+    def validate(self, module: torch.nn.Module) -> dict[str, float]:
+        """Losses on held-out instruments (self), (an octave away), and on held-out pitches of known ones."""
+        rng = np.random.default_rng(1)
+        figures: dict[str, float] = {}
+        octave, same, pitches = [], [], []
+        for i in self.held_out:
+            for _ in range(max(1, 96 // max(1, len(self.held_out)))):
+                row = int(rng.integers(len(i.index)))
+                first = int(rng.choice([0, 0, 120, 340]))
+                same.append(_plain(i, row, row, first))
+                there = np.flatnonzero(np.abs(i.index["pitch"] - i.index["pitch"][row]) == 12)
+                there = there[i.index["velocity"][there] == i.index["velocity"][row]]
+                if len(there):
+                    octave.append(_plain(i, int(rng.choice(there)), row, first))
+        for i in [self.instruments[j] for j in rng.choice(len(self.instruments), min(96, len(self.instruments)), replace=False)]:
+            held = np.flatnonzero(np.isin(i.index["pitch"], self.recipe.held_pitches))
+            if len(held):
+                row = int(rng.choice(held))
+                pitches.append(_plain(i, row, row, int(rng.choice([0, 0, 120, 340]))))
+        for name, items in (("instruments", same), ("octave", octave), ("pitches", pitches)):
+            sums: dict[str, float] = {}
+            for at in range(0, len(items), 16):
+                part = items[at : at + 16]
+                for k, v in module(**collate(part)).items():
+                    sums[k] = sums.get(k, 0.0) + float(v) * len(part)
+            for k in sums:
+                figures[f"{name}/{k}"] = sums[k] / len(items)
+        figures["loss"] = float(np.mean([v for k, v in figures.items() if k.endswith("/level")]))
+        return figures
+
+
+def _plain(i: Analysed, source: int, target: int, first: int) -> dict[str, Any]:
+    return item(i.note(source, first, CROP), i.index[source], i.note(target, first, CROP), i.index[target], first, float(i.index["peak"][target]))
+
+
+@dataclass(frozen=True, eq=False)
+class Alteration:
+    """One change of a whole sound, applied alike to what is heard and what is asked, so that the codes must carry it.
+
+    curve: gain in dB (points over log frequency); gain: dB, level; floor: dB re 1/Hz of added noise.
+    """
+
+    curve: npt.NDArray[np.float32]
+    gain: float
+    floor: float
+    decay: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Alteration:
+        """A smooth equaliser with tilt, a level, a decay, sometimes a noise floor."""
+        knots = np.interp(np.arange(timbre.POINTS), np.linspace(0, timbre.POINTS - 1, 8), rng.normal(0, 4, 8))
+        tilt = rng.normal(0, 4) * np.linspace(-1, 1, timbre.POINTS)
+        curve = knots + tilt
+        floor = rng.uniform(-140, -95) if rng.random() < 0.2 else -300.0
+        decay = float(max(0.0, rng.normal(0, 6))) if rng.random() < 0.3 else 0.0
+        return cls((curve - max(0, curve.max() - 6)).astype(np.float32), float(rng.uniform(-8, 3)), floor, decay)
+
+    def __call__(self, note: Partials) -> Partials:
+        """The altered note (features of a crop)."""
+        at = np.interp(timbre.positions(note.f0), np.arange(timbre.POINTS), self.curve) + self.gain
+        grid = np.interp(np.log(BAND_CENTRES / timbre.LOWEST), np.linspace(0, np.log(timbre.TOP / timbre.LOWEST), timbre.POINTS), self.curve)
+        level = np.where(note.level > -129, note.level + at.astype(np.float32), note.level)
+        noise = 10 * np.log10(10 ** ((note.noise + grid + self.gain) / 10) + 10 ** (self.floor / 10))
+        return replace(note, level=np.maximum(level, -130).astype(np.float32), noise=noise.astype(np.float32))
+
+
+def item(a: Partials, row_a: Any, b: Partials, row_b: Any, first: int, peak: float, *, shift: float = 0.0) -> dict[str, Any]:
+    """One training pair as arrays: hear `a`, say `b`. `shift` moves the target's pitch in semitones, features and all."""
+    frames = len(b)
+    fine, coarse = timbre.frame_times(frames, first), timbre.code_times(frames // 4, first // 4)
+    f0 = b.f0 * 2 ** (shift / 12)
+    pitch = float(row_b["pitch"]) + shift
+    velocity = float(row_b["velocity"])
+    return {
+        "heard": timbre.heard(a),
+        "heard_told": timbre.condition(float(row_a["pitch"]), float(row_a["velocity"]), fine),
+        "told": timbre.condition(pitch, velocity, coarse),
+        "told_fast": timbre.condition(pitch, velocity, fine),
+        "positions": timbre.positions(f0),
+        "level": b.level,
+        "offset": b.offset,
+        "noise": b.noise,
+        "deviation": b.deviation,
+        "peak": np.float32(peak),
+        "f0": np.float32(b.f0),
+    }
+
+
+def collate(items: Sequence[dict[str, Any]]) -> Batch:
+    """Arrays of items stacked into tensors."""
+    return {k: torch.from_numpy(np.stack([i[k] for i in items])) for k in items[0]}
+
+
+class WithLoss(torch.nn.Module):
+    """The network and what it is judged by: decibels of partials, cents, decibels of noise."""
+
+    def __init__(self, net: Harmonic) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, heard: torch.Tensor, heard_told: torch.Tensor, told: torch.Tensor, told_fast: torch.Tensor, positions: torch.Tensor,
+        level: torch.Tensor, offset: torch.Tensor, noise: torch.Tensor, deviation: torch.Tensor, peak: torch.Tensor, f0: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        """Scalars: loss, level (dB), offset, noise (dB), deviation (cents), fluctuation (nats)."""
+        codes = self.net.encode(heard, heard_told)
+        if self.training:
+            codes = codes + self.net.config.code_noise * torch.randn_like(codes)
+        raw = self.net.decode(codes, told, told_fast).float()
+        cuts = [timbre.POINTS, SLOTS, SLOTS, BANDS, 1, 2 * timbre.ZONES, 2]
+        envelope, correction, shifts, bands, cents, levels, pitches = raw.split(cuts, dim=2)
+        says = (_read(envelope, positions) + correction) * 25 - 80
+        shifts, bands, cents = shifts * 0.25, bands * 25 - 110, cents[:, :, 0] * 20
+
+        k = torch.arange(1, SLOTS + 1, device=level.device)
+        there = (k[None] * f0[:, None] < HIGHEST)[:, None].float()
+        peak = peak[:, None, None]
+        low = peak - FLOOR
+        loudest = level.amax(dim=2, keepdim=True)
+        # Each slot counts by how far the louder of truth and guess stands over the floor; frames by their loudest partial.
+        weight = ((torch.maximum(level, says.detach()) - low) / 40).clamp(0.02, 1) * there
+        weight = weight / weight.sum(dim=2, keepdim=True).clamp(min=1)
+        frame = ((loudest - peak + 70) / 50).clamp(0.05, 1)
+        miss = (torch.maximum(says, low) - torch.maximum(level, low)).abs()
+        by_level = (miss * weight * frame).sum(dim=2).mean()
+
+        sounding = ((level - loudest + 40) / 40).clamp(0, 1) * ((loudest - peak + 50) / 40).clamp(0, 1) * there
+        cents_off = ((shifts - offset).abs() * 1731 / k).clamp(max=100)
+        by_offset = ((shifts - offset).abs() * sounding).sum(dim=2).mean() * 4 + (cents_off * sounding).sum(dim=2).mean() * 0.02
+
+        hush = peak - 110
+        audible = ((torch.maximum(noise, bands.detach()) - hush) / 30).clamp(0.1, 1)
+        by_noise = ((torch.maximum(bands, hush) - torch.maximum(noise, hush)).abs() * audible).mean()
+        steady = ((loudest - peak + 50) / 40).clamp(0, 1)[:, :, 0]
+        by_cents = ((cents - deviation).abs().clamp(max=60) * steady).mean()
+        fluctuation = self._fluctuation(level - says, weight * frame, levels, deviation - cents, steady, pitches, positions)
+        loss = by_level + by_offset + 0.7 * by_noise + 0.2 * by_cents + 0.1 * fluctuation
+        return {"loss": loss, "level": by_level, "offset": by_offset, "noise": by_noise, "deviation": by_cents, "fluctuation": fluctuation}
+
+    def _fluctuation(
+        self, rest: torch.Tensor, weight: torch.Tensor, levels: torch.Tensor, cents: torch.Tensor, steady: torch.Tensor,
+        pitches: torch.Tensor, positions: torch.Tensor,
+    ) -> torch.Tensor:  # fmt: skip
+        """Laplace likelihood of what the network did not say, and of its change from frame to frame, under sizes that it must guess."""
+        rest, cents = rest.detach(), cents.detach()
+        spread, flutter = levels.clamp(-6, 4).chunk(2, dim=2)
+        at = positions * ((timbre.ZONES - 1) / (timbre.POINTS - 1))
+        total = torch.zeros((), device=rest.device)
+        for error, size in ((rest, spread), (rest.diff(dim=1), flutter[:, 1:])):
+            log = _read(size, at)
+            w = weight[:, -error.shape[1] :]
+            total = total + ((error.abs().clamp(max=20) * torch.exp(-log) + log) * w).sum() / w.sum().clamp(min=1)
+        sway, wobble = pitches.clamp(-6, 6).unbind(dim=2)
+        for error, log in ((cents, sway), (cents.diff(dim=1), wobble[:, 1:])):
+            w = steady[:, -error.shape[1] :]
+            total = total + ((error.abs().clamp(max=60) * torch.exp(-log) + log) * w).sum() / w.sum().clamp(min=1)
+        return total
+
+
+def _read(grid: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """(batch, frames, points) read at (batch, SLOTS) positions by linear interpolation: one product with a band matrix."""
+    points = torch.arange(grid.shape[2], device=grid.device)
+    matrix = (1 - (positions[:, None, :] - points[None, :, None]).abs()).clamp(min=0)
+    return torch.bmm(grid, matrix)
