@@ -1,0 +1,341 @@
+"""Seamless loops of whole periods: find one in a held note, blend its seam into the audio, measure the result.
+
+A loop of N periods repeats for ever with the pitch N * rate / length, so its length is a whole number of frames
+*and* close to N measured periods; the long lags of the autocorrelation measure the period finely enough (cf. de
+Cheveigne & Kawahara 2002, YIN, for the short ones). Find loops after the last resampling: a resampled loop is no
+whole number of frames any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from ..errors import UsageError
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+SHORTEST, LONGEST = 0.25, 1.5
+"""s; a shorter loop buzzes, a longer one answers a released key late."""
+CENTS = 0.04
+"""Largest deviation of the looped pitch from the note's own; under the 0.05 that is promised."""
+BLEND = 0.1
+"""s; the stretch on either side of the seam that is blended."""
+LATEST = 0.6
+"""s; a loop ends at most this long before the hold does, since a player goes on from there to the recorded release."""
+TRIED = 24
+"""Loop lengths that are tried at every place."""
+MEASURED = 12
+"""Of all places, those that are baked and measured, until one is seamless."""
+RIPPLED, EARLY, LONG = 0.05, 0.01, 0.004
+"""What a place costs, beside 1 for sides that share nothing: each dB squared of ripple, each second before the hold's
+end; and what each doubling of length is worth."""
+STEEPEST = 2.0
+"""dB/s; a note that falls faster while held decays, and gets no loop."""
+FALL = 9.0
+"""dB; so does one that has fallen more than this from its first second to its last."""
+FAINTEST = -70.0
+"""dB re full scale; a quieter note is silence."""
+
+
+LEAST_DISTANCE = 0.1
+"""dB; spectra that differ by less are the same to any ear."""
+
+
+@dataclass(frozen=True)
+class Seam:
+    """What a loop's seam does to the ear; measured on the audio as it is played.
+
+    step: |first - last| frame of the loop; largest_step: 8 x the median step inside it, or 2 % of its peak if that is
+    more; ripple: dB of level across the seam; cents: looped pitch against the note's own; distance: dB between the
+    spectra before and after the seam; inside: the same, the largest between neighbours inside the loop.
+    """
+
+    step: float
+    largest_step: float
+    ripple: float
+    cents: float
+    distance: float
+    inside: float
+
+    @property
+    def excess(self) -> float:
+        """The criterion that is nearest to its limit, or furthest beyond, as a fraction of the limit."""
+        step, distance = self.step / max(self.largest_step, 1e-9), self.distance / max(self.inside, LEAST_DISTANCE)
+        return max(step, distance, self.ripple / 0.5, abs(self.cents) / 0.05)
+
+    @property
+    def seamless(self) -> bool:
+        """Whether all four criteria hold."""
+        return self.excess <= 1.0
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """A loop of a note.
+
+    start, end: frames, 0-based, `end` is played; periods: whole ones inside; window: frames over which a level is meant; blend: frames on either side of the
+    seam that `bake` mixes; hz: the note's own fundamental; tilt: dB by which `bake` raises the loop's end to meet its
+    start; seam: measured on the baked audio.
+    """
+
+    start: int
+    end: int
+    periods: int
+    window: int
+    blend: int
+    hz: float
+    tilt: float
+    seam: Seam
+
+    @property
+    def frames(self) -> int:
+        """Length."""
+        return self.end + 1 - self.start
+
+
+def sustains(audio: Floats, rate: int, *, hold_seconds: float) -> bool:
+    """Whether a note (frames,) keeps its level while held, as a blown or bowed one does; a struck one does not."""
+    hop = max(1, rate // 20)
+    held = audio[: round(hold_seconds * rate) // hop * hop]
+    if len(held) < 20 * hop:
+        return False
+    power = held.reshape(-1, hop).var(axis=1, dtype=np.float64)
+    level = 10 * np.log10(power + 1e-14)
+    settled = level[8:]
+    slope = 20 * float(np.polyfit(np.arange(len(settled)), settled, 1)[0])
+    early, last = (10 * np.log10(power[part].mean() + 1e-14) for part in (slice(4, 16), slice(-12, None)))
+    return slope > -STEEPEST and last - early > -FALL and last > FAINTEST
+
+
+def release_seconds(audio: Floats, rate: int, *, hold_seconds: float) -> float:
+    """Seconds in which a note (frames,) falls by 60 dB once it is let go after `hold_seconds`, within 0.03..10.
+
+    Where the recording ends before that, the fall it shows is carried on.
+    """
+    hop, release = max(1, rate // 100), round(hold_seconds * rate)
+    tail = audio[release:]
+    if len(tail) < 4 * hop:
+        return 0.3
+    power = tail[: len(tail) // hop * hop].reshape(-1, hop).var(axis=1, dtype=np.float64)
+    held = float(audio[max(0, release - 20 * hop) : release].var(dtype=np.float64))
+    fallen = 10 * np.log10((held + 1e-14) / (power + 1e-14))
+    reached = np.flatnonzero(fallen >= 60.0)
+    if len(reached):
+        seconds = float(reached[0] + 1) / 100
+    else:
+        seconds = len(fallen) / 100 * 60.0 / max(float(np.median(fallen[-5:])), 1.0)
+    return float(np.clip(seconds, 0.03, 10.0))
+
+
+def period(audio: Floats, rate: int, f0_hz: float) -> float:
+    """Mean period in frames of a steady sound (frames,), near that of `f0_hz` (within half a semitone).
+
+    Follows the autocorrelation's peak from one period to ever longer lags, each of which divides the error.
+    """
+    return _follow(_autocorrelation(audio), rate / f0_hz)
+
+
+def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) -> LoopResult | None:
+    """The best loop of a note (frames,) that is held for `hold_seconds`; None for notes that decay.
+
+    `f0_hz` is the note's nominal fundamental; its own is measured. The loop lies between the attack and the end of
+    the hold, so that the recorded release follows it. Raises UsageError when `rate` or `f0_hz` cannot be.
+    """
+    if not (8000 <= rate <= 384000 and 1.0 <= f0_hz < rate / 2):
+        raise UsageError(f"no loop can be sought at {rate} Hz for a fundamental of {f0_hz} Hz")
+    if not sustains(audio, rate, hold_seconds=hold_seconds):
+        return None
+    low, high = _steady(audio, rate, hold_seconds)
+    held = audio[low:high]
+    likeness = _autocorrelation(held)
+    cycle = _follow(likeness, rate / f0_hz)
+    window = _whole_periods(rate, rate / cycle)
+    places: list[tuple[float, int, int]] = []
+    for length in _lengths(likeness, cycle, rate, longest=len(held) - 2 * window - rate // 50):
+        places += [(cost, at, length) for cost, at in _places(held, length, window, rate)]
+    best: LoopResult | None = None
+    for _, at, length in sorted(places)[:MEASURED]:
+        start = low + at
+        blend = min(round(BLEND * rate), length // 2, start, high - start - length)
+        found = LoopResult(start, start + length - 1, round(length / cycle), window, blend, rate / cycle, 0.0, _NO_SEAM)
+        found = replace(found, tilt=_tilt(audio, found, window))
+        around = slice(max(0, start - blend), start + length + blend)
+        moved = replace(found, start=start - around.start, end=found.end - around.start)
+        found = replace(found, seam=measure(bake(audio[around], moved), rate, moved.start, moved.end, rate / cycle))
+        if best is None or found.seam.excess < best.seam.excess:
+            best = found
+        if best.seam.seamless:
+            break
+    return best
+
+
+def bake(audio: Floats, loop: LoopResult) -> Floats:
+    """The audio (frames,) with the loop's seam blended in; its length is kept.
+
+    Around the loop's start and around the frame after its end, both sounds turn into their common mean, so three
+    joints are smooth: into the loop, round it, and out of it into the release. The mix keeps its power whether the
+    two are alike or not. The loop's level is tilted to meet itself, and the release keeps the final gain.
+    """
+    out = audio.astype(np.float64)
+    first, after, n = loop.start, loop.end + 1, loop.blend
+    if loop.tilt:
+        out[first:after] *= 10 ** (np.linspace(0.0, loop.tilt, after - first) / 20)
+        out[after:] *= 10 ** (loop.tilt / 20)
+    reach = np.arange(-n, n)
+    here, there = out[first + reach], out[after + reach]
+    alike = float(here @ there / max(np.linalg.norm(here) * np.linalg.norm(there), 1e-12))
+    share = 0.25 * (1 + np.cos(np.pi * reach / n))  # of the other sound: 1/2 at the seam, 0 where the blend ends
+    power = np.sqrt(1 - 2 * share * (1 - share) * (1 - max(alike, 0.0)))
+    out[first + reach] = ((1 - share) * here + share * there) / power
+    out[after + reach] = ((1 - share) * there + share * here) / power
+    _even(out, loop)
+    return out.astype(np.float32)
+
+
+def _even(out: Doubles, loop: LoopResult) -> None:
+    """Level the last ripple round the seam with one smooth gain, the same about the start and after the end."""
+    first, after, n, w = loop.start, loop.end + 1, loop.blend, min(loop.window, loop.blend)
+    reach = np.arange(-n, n)
+    slope, bump = np.sin(np.pi * reach / n), np.cos(np.pi / 2 * reach / n) ** 2
+    for _ in range(8):
+        joined = np.concatenate([out[after - w : after], out[first : first + w]])
+        before, across, later = (_level(joined[i : i + w]) for i in (0, w // 2, w))
+        decibels = np.clip(0.7 * (before - later) * slope + ((before + later) / 2 - across) * bump, -3.0, 3.0)
+        gain = 10 ** (decibels / 20)
+        out[first + reach] *= gain
+        out[after + reach] *= gain
+
+
+_NO_SEAM = Seam(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float) -> Seam:
+    """The seam of the loop [start, end] in audio (frames,), as it stands; `f0_hz` is the note's own fundamental."""
+    inside = audio[start : end + 1].astype(np.float64)
+    step = abs(float(inside[0] - inside[-1]))
+    largest = max(8 * float(np.median(np.abs(np.diff(inside)))), 0.02 * float(np.abs(inside).max()))
+    periods = max(1, round(len(inside) * f0_hz / rate))
+    cents = 1200 * float(np.log2(periods * rate / (len(inside) * f0_hz)))
+    window = min(_whole_periods(rate, f0_hz), len(inside) // 2)
+    joined = np.concatenate([inside[-window:], inside[:window]])
+    before, across, later = (_level(joined[i : i + window]) for i in (0, window // 2, window))
+    ripple = max(abs(later - before), abs(across - (before + later) / 2))
+    spectra = _spectra(inside, rate, window)
+    between = np.sqrt(np.mean(np.square(np.diff(spectra, axis=0)), axis=1))
+    first, last = _spectra(joined, rate, window)[[0, -1]]
+    distance = float(np.sqrt(np.mean(np.square(last - first))))
+    return Seam(step, largest, ripple, cents, distance, float(between.max(initial=0.0)))
+
+
+def _whole_periods(rate: int, f0_hz: float) -> int:
+    """Frames of at least 50 ms that are whole periods, so that levels do not waver with the phase."""
+    return round(np.ceil(max(0.05 * f0_hz, 2.0)) * rate / f0_hz)
+
+
+def _level(x: Doubles) -> float:
+    return 10 * float(np.log10(np.mean(np.square(x)) + 1e-14))
+
+
+def _spectra(x: Doubles, rate: int, window: int) -> Doubles:
+    """Levels in dB (windows, bands) of neighbouring windows, in third octaves, floored 60 dB under the loudest."""
+    count = len(x) // window
+    size = scipy.fft.next_fast_len(window, real=True)
+    power = np.square(np.abs(scipy.fft.rfft(x[: count * window].reshape(count, window) * np.hanning(window), size)))
+    edges = np.unique(np.round(2 ** np.arange(np.log2(40), np.log2(rate / 2.2), 1 / 3) * size / rate).astype(int))
+    bands = np.add.reduceat(power, edges, axis=1)[:, :-1]
+    return np.asarray(10 * np.log10(bands + 1e-6 * bands.max() + 1e-20))
+
+
+def _steady(audio: Floats, rate: int, hold_seconds: float) -> tuple[int, int]:
+    """The frames between the attack and the end of the hold, with a little air."""
+    hop = rate // 100
+    high = min(len(audio), round((hold_seconds - 0.02) * rate))
+    power = np.square(audio[: high // hop * hop].reshape(-1, hop), dtype=np.float64).mean(axis=1)
+    usual = float(np.median(power[len(power) // 3 :]))
+    attack = int(np.argmax(np.convolve(power, np.full(5, 0.2), "same") > 0.5 * usual)) * hop
+    return min(attack + round(0.25 * rate), high // 3), high
+
+
+def _autocorrelation(x: Floats) -> Doubles:
+    """Likeness in +-1 of the sound and itself `lag` frames later, for lags up to three quarters of it."""
+    n = len(x)
+    centred = x - x.mean()
+    spectrum = scipy.fft.rfft(centred, scipy.fft.next_fast_len(n + 3 * n // 4, real=True))
+    products = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2)[: 3 * n // 4]
+    power = np.concatenate([[0.0], np.cumsum(np.square(centred, dtype=np.float64))])
+    lags = np.arange(len(products))
+    return np.asarray(products / np.maximum(np.sqrt(power[n - lags] * (power[n] - power[lags])), 1e-12))
+
+
+def _follow(likeness: Doubles, cycle: float) -> float:
+    """Refine a period in frames along the peaks of the likeness."""
+    periods, reach = 1, 0.03 * cycle
+    while (lag := periods * cycle) + reach + 2 < len(likeness):
+        low = max(1, round(lag - reach))
+        peak = low + int(np.argmax(likeness[low : round(lag + reach) + 1]))
+        if likeness[peak] > 0.5 and 1 < peak < len(likeness) - 1:
+            a, b, c = likeness[peak - 1 : peak + 2]
+            cycle = (peak + 0.5 * (a - c) / min(a - 2 * b + c, -1e-12)) / periods
+        periods, reach = periods * 2, 0.2 * cycle
+    return float(cycle)
+
+
+def _lengths(likeness: Doubles, cycle: float, rate: int, *, longest: int) -> list[int]:
+    """The most promising loop lengths in frames: whole, of whole periods, in tune, and alike one length later."""
+    top = min(LONGEST * rate, longest, len(likeness) - 1)
+    periods = np.arange(max(1, int(np.ceil(SHORTEST * rate / cycle))), int(top / cycle) + 1)
+    if not len(periods):
+        return []
+    lengths = np.round(periods * cycle).astype(int)
+    cents = 1200 * np.abs(np.log2(periods * cycle / lengths))
+    lengths = lengths[cents <= CENTS]
+    worth = likeness[lengths] + 0.01 * np.log2(lengths / rate)
+    return [int(n) for n in lengths[np.argsort(-worth)[:TRIED]]]
+
+
+def _places(held: Floats, length: int, window: int, rate: int) -> list[tuple[float, int]]:
+    """(unlikeness, start) of good loops of `length` frames inside `held`: low where both sides of the seam match."""
+    hop = rate // 1000
+    wide = -(-window // hop)
+    begin = max(0, len(held) - length - round(LATEST * rate) - 2 * window)
+    here, there = held[begin:-length], held[begin + length :]
+    if len(here) < (2 * wide + 2) * hop:
+        return []
+    both, first, second = (_sums(x, hop) for x in (there - here, here, there))
+    before, after = _running(second, wide)[:-wide], _running(first, wide)[wide:]
+    across = _running(both, 2 * wide) / (_running(first, 2 * wide) + _running(second, 2 * wide))
+    ripple = 10 * np.log10(before / after)
+    early = (len(across) - np.arange(len(across))) * hop / rate
+    cost = across + RIPPLED * np.square(ripple) + EARLY * early - LONG * np.log2(length / rate)
+    found = []
+    for _ in range(2):
+        i = int(np.argmin(cost))
+        if not np.isfinite(cost[i]):
+            break
+        at = (i + wide) * hop
+        near = np.arange(max(1, at - window // 4), min(len(here) - 1, at + window // 4))
+        steps = np.abs(here[near] - here[near - 1]) + np.abs(there[near] - there[near - 1])
+        found.append((float(cost[i]), begin + int(near[int(np.argmin(steps))])))
+        cost[max(0, i - wide) : i + wide] = np.inf
+    return found
+
+
+def _sums(x: Floats, hop: int) -> Doubles:
+    """Energy of each run of `hop` frames."""
+    runs = x[: len(x) // hop * hop].reshape(-1, hop)
+    return np.einsum("ij,ij->i", runs, runs, dtype=np.float64)
+
+
+def _running(x: Doubles, width: int) -> Doubles:
+    total = np.concatenate([[0.0], np.cumsum(x)])
+    return np.maximum(total[width:] - total[:-width], 1e-14)
+
+
+def _tilt(audio: Floats, loop: LoopResult, window: int) -> float:
+    here, there = (audio[max(0, at - window) : at + window].astype(np.float64) for at in (loop.start, loop.end + 1))
+    return float(np.clip(_level(here) - _level(there), -2.0, 2.0))
