@@ -8,6 +8,7 @@ whole number of frames any more.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,9 +79,9 @@ class Seam:
 class LoopResult:
     """A loop of a note.
 
-    start, end: frames, 0-based, `end` is played; periods: whole ones inside; window: frames over which a level is meant; blend: frames on either side of the
-    seam that `bake` mixes; hz: the note's own fundamental; tilt: dB by which `bake` raises the loop's end to meet its
-    start; seam: measured on the baked audio.
+    start, end: frames, 0-based, `end` is played; periods: whole ones inside; window: frames over which a level is
+    taken; blend: frames on either side of the seam that `bake` mixes; hz: the note's own fundamental; tilt: dB by
+    which `bake` raises the loop's end to meet its start; seam: measured on the baked audio.
     """
 
     start: int
@@ -125,11 +126,8 @@ def release_seconds(audio: Floats, rate: int, *, hold_seconds: float) -> float:
     held = float(audio[max(0, release - 20 * hop) : release].var(dtype=np.float64))
     fallen = 10 * np.log10((held + 1e-14) / (power + 1e-14))
     reached = np.flatnonzero(fallen >= 60.0)
-    if len(reached):
-        seconds = float(reached[0] + 1) / 100
-    else:
-        seconds = len(fallen) / 100 * 60.0 / max(float(np.median(fallen[-5:])), 1.0)
-    return float(np.clip(seconds, 0.03, 10.0))
+    carried_on = len(fallen) * 60.0 / max(float(np.median(fallen[-5:])), 1.0)
+    return float(np.clip((reached[0] + 1 if len(reached) else carried_on) / 100, 0.03, 10.0))
 
 
 def period(audio: Floats, rate: int, f0_hz: float) -> float:
@@ -188,7 +186,7 @@ def bake(audio: Floats, loop: LoopResult) -> Floats:
         out[after:] *= 10 ** (loop.tilt / 20)
     reach = np.arange(-n, n)
     here, there = out[first + reach], out[after + reach]
-    alike = float(here @ there / max(np.linalg.norm(here) * np.linalg.norm(there), 1e-12))
+    alike = float(here @ there) / max(float(np.linalg.norm(here) * np.linalg.norm(there)), 1e-12)
     share = 0.25 * (1 + np.cos(np.pi * reach / n))  # of the other sound: 1/2 at the seam, 0 where the blend ends
     power = np.sqrt(1 - 2 * share * (1 - share) * (1 - max(alike, 0.0)))
     out[first + reach] = ((1 - share) * here + share * there) / power
@@ -234,7 +232,7 @@ def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float) -> Sea
 
 def _whole_periods(rate: int, f0_hz: float) -> int:
     """Frames of at least 50 ms that are whole periods, so that levels do not waver with the phase."""
-    return round(np.ceil(max(0.05 * f0_hz, 2.0)) * rate / f0_hz)
+    return round(math.ceil(max(0.05 * f0_hz, 2.0)) * rate / f0_hz)
 
 
 def _level(x: Doubles) -> float:
@@ -328,12 +326,12 @@ def _places(held: Floats, length: int, window: int, rate: int) -> list[tuple[flo
 def _sums(x: Floats, hop: int) -> Doubles:
     """Energy of each run of `hop` frames."""
     runs = x[: len(x) // hop * hop].reshape(-1, hop)
-    return np.einsum("ij,ij->i", runs, runs, dtype=np.float64)
+    return np.asarray(np.einsum("ij,ij->i", runs, runs, dtype=np.float64))
 
 
 def _running(x: Doubles, width: int) -> Doubles:
     total = np.concatenate([[0.0], np.cumsum(x)])
-    return np.maximum(total[width:] - total[:-width], 1e-14)
+    return np.asarray(np.maximum(total[width:] - total[:-width], 1e-14))
 
 
 def _tilt(audio: Floats, loop: LoopResult, window: int) -> float:
