@@ -68,7 +68,7 @@ def slots_for(f0: float) -> int:
     return max(1, min(SLOTS, int(HIGHEST / f0)))
 
 
-def analyse(audio: Floats, pitch: float, *, f0: float | None = None, sine_periods: float = 4.0, noise_periods: float = 8.0) -> Partials:
+def analyse(audio: Floats, pitch: float, *, f0: float | None = None, sine_periods: float = 4.0, noise_periods: float = 16.0) -> Partials:
     """Features of a mono note at RATE whose sounding pitch is near MIDI `pitch`; its onset is at frame 0.
 
     f0 in Hz is measured within +-80 cents of the pitch unless given. Windows last that many periods, but
@@ -103,12 +103,15 @@ def measure_f0(audio: Floats, pitch: float, *, within: float = 80.0) -> float:
     nominal = hz(pitch)
     count = max(1, min(10, int(HIGHEST / nominal)))
     step = 4 * HOP
-    spectra, size, share = _spectra(audio, -(-len(audio) // step), step, 6 * RATE / nominal, 4096)
+    spectra, size, share = _spectra(audio, -(-len(audio) // step), step, 12 * RATE / nominal, 4096)
     amplitude, frequency = _peaks(spectra, size, share, nominal, count)
     k = np.arange(1, count + 1)
     cents = 1200 * np.log2(np.maximum(frequency, 1) / (k * nominal))
     weight = amplitude.astype(np.float64) ** 2 / np.sqrt(k) * (np.abs(cents) < within)
-    weight[:1] = 0  # the onset's frequency is not yet the note's
+    # Windows that hang over an end see half a sound, and the onset's frequency is not yet the note's.
+    inside = (share > 0.999) & (np.arange(len(share)) * step + size // 2 <= len(audio))
+    if inside.any():
+        weight[~inside] = 0
     flat = weight.ravel()
     if flat.sum() <= 0:
         return nominal
@@ -198,8 +201,8 @@ def _noise(audio: Floats, frames: int, f0: float, periods: float) -> tuple[Float
     size = scipy.fft.next_fast_len(max(int(periods * RATE / f0), 2048), real=True)
     size += size % 2
     padded = np.concatenate([audio, np.zeros(max(0, 2 * size - len(audio)), np.float32)])
-    # An eighth of a window is step enough: what lies between is interpolated.
-    every = max(1, min(8, size // 8 // HOP))
+    # A quarter of a window is step enough: what lies between is interpolated.
+    every = max(1, min(8, round(size / 4 / HOP)))
     centres = np.unique(np.append(np.arange(0, frames, every), frames - 1))
     starts = np.clip(centres * HOP - size // 2, 0, len(padded) - size)
     hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)

@@ -1,0 +1,117 @@
+"""The harmonic codec: audio -> partials -> codes, and codes -> partials -> audio at 48 kHz, in tune by construction."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle import Bundle
+from ..dsp import timbre
+from ..dsp.fluctuation import enliven
+from ..dsp.partials import RATE, Partials, analyse, silenced, synthesise
+from ..notes import Note
+
+Floats = npt.NDArray[np.float32]
+
+
+class HarmonicNetwork(Protocol):
+    """The two halves of the network on some runtime; shapes as in `nets.harmonic.Harmonic`."""
+
+    runtime: str
+
+    def encode(self, heard: Floats, told: Floats) -> Floats:
+        """(batch, frames, IN), (batch, frames, COND) -> (batch, frames / 4, 16)."""
+        ...
+
+    def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
+        """(batch, n, 16), (batch, n, COND), (batch, 4 n, COND) -> (batch, 4 n, OUT)."""
+        ...
+
+
+class HarmonicCodec:
+    """A `Codec` at 48 kHz; analysis and synthesis run in threads, a note each."""
+
+    rate = RATE
+    batch = 32
+
+    def __init__(self, bundle: Bundle, network: HarmonicNetwork, *, threads: int | None = None) -> None:
+        self.name, self.network, self.runtime = bundle.name, network, network.runtime
+        self.threads = threads or os.cpu_count() or 1
+
+    def analyse(self, audio: Sequence[Floats], notes: Sequence[Note]) -> list[Partials]:
+        """Features of each note, frames a multiple of four."""
+        step = timbre.PER_CODE * 384
+        padded = [np.pad(np.asarray(a, np.float32), (0, -len(a) % step)) for a in audio]
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(lambda a, n: analyse(a, n.pitch), padded, notes))
+
+    def encode(self, audio: Sequence[Floats], notes: Sequence[Note]) -> list[Floats]:
+        """See `Codec.encode`."""
+        return self.encode_partials(self.analyse(audio, notes), notes)
+
+    def encode_partials(self, features: Sequence[Partials], notes: Sequence[Note]) -> list[Floats]:
+        """Codes (frames / 4, 16) of notes already analysed."""
+        out: list[Floats] = []
+        for f, n in zip(features, notes, strict=True):
+            told = timbre.condition(n.pitch, n.velocity, timbre.frame_times(len(f)))
+            out.append(self.network.encode(timbre.heard(f)[None], told[None])[0])
+        return out
+
+    def detail(
+        self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
+    ) -> dict[str, npt.NDArray[np.generic]] | None:
+        """See `Codec.detail`."""
+        return None
+
+    def features(
+        self, codes: Sequence[Floats], notes: Sequence[Note], *, release: float | None = None
+    ) -> list[timbre.Said]:
+        """What the network says of each note; `release` in s, by default 1 s before the end (NSynth's notes)."""
+        out: list[timbre.Said] = []
+        for first in range(0, len(notes), self.batch):
+            some = range(first, min(first + self.batch, len(notes)))
+            n = max(len(codes[i]) for i in some)
+            z = np.stack([np.pad(codes[i], ((0, n - len(codes[i])), (0, 0)), mode="edge") for i in some]).astype(np.float32)
+            told, fast = [], []
+            for i in some:
+                off = release if release is not None else len(codes[i]) * timbre.PER_CODE * 384 / RATE - 1.0
+                told.append(timbre.condition(notes[i].pitch, notes[i].velocity, timbre.code_times(n), off))
+                fast.append(timbre.condition(notes[i].pitch, notes[i].velocity, timbre.frame_times(4 * n), off))
+            raw = self.network.decode(z, np.stack(told), np.stack(fast))
+            out += [timbre.say(raw[j, : 4 * len(codes[i])], notes[i].hz) for j, i in enumerate(some)]
+        return out
+
+    def decode(
+        self,
+        codes: Sequence[Floats],
+        notes: Sequence[Note],
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        detail: Sequence[Mapping[str, Any] | None] | None = None,
+    ) -> list[Floats]:
+        """See `Codec.decode`. temperature scales the fluctuation that is sampled; 0 leaves smooth partials."""
+
+        def one(said: timbre.Said, note: Note) -> Floats:
+            rng = note.rng(seed)
+            return synthesise(silenced(in_tune(enliven(said, note.hz, rng, temperature))), rng)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(one, self.features(codes, notes), notes))
+
+
+def in_tune(note: Partials) -> Partials:
+    """The same note with its pitch, the energy-weighted median over time and low harmonics, exactly at f0."""
+    low = 10
+    k = np.arange(1, low + 1)
+    cents = note.deviation[:, None] + 1200 * np.log2(np.maximum(1 + note.offset[:, :low] / k, 0.5))
+    weight = 10.0 ** (np.asarray(note.level[:, :low], np.float64) / 10) / np.sqrt(k)
+    order = np.argsort(cents, axis=None)
+    total = np.cumsum(weight.ravel()[order])
+    off = cents.ravel()[order][np.searchsorted(total, total[-1] / 2)]
+    return Partials(note.f0, note.level, note.offset, note.noise, note.deviation - np.float32(off))

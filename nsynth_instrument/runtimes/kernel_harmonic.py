@@ -1,0 +1,116 @@
+"""The harmonic network by NumPy and Numba: the base install's own, no torch, no ONNX Runtime.
+
+The matrices go through BLAS; what lies between them (norms, neighbours side by side, SiLU, upsampling) is
+fused into single passes over the frames of one note, which then stay in cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+class HarmonicKernel:
+    """`HarmonicNetwork` over weights by name, as `nets.harmonic.Harmonic` names them; see there for the shapes."""
+
+    runtime = "kernel (CPU)"
+
+    def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]) -> None:
+        f32 = {k: np.asarray(v, np.float32) for k, v in weights.items()}
+        self._matrix = {k[:-7]: np.ascontiguousarray(v.T) for k, v in f32.items() if k.endswith(".weight") and v.ndim == 2}
+        self._gain = {k[:-7]: v for k, v in f32.items() if k.endswith(".weight") and v.ndim == 1}
+        self._bias = {k[:-5]: v for k, v in f32.items() if k.endswith(".bias")}
+        self._dilations = {k: tuple(config[f"{k}_dilations"]) for k in ("encoder", "slow", "fast")}
+
+    def encode(self, heard: Floats, told: Floats) -> Floats:
+        """See `HarmonicNetwork.encode`."""
+        return np.stack([self._encode(h, t) for h, t in zip(heard, told, strict=True)])
+
+    def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
+        """See `HarmonicNetwork.decode`."""
+        return np.stack([self._decode(c, t, f) for c, t, f in zip(codes, told, told_fast, strict=True)])
+
+    def _encode(self, heard: Floats, told: Floats) -> Floats:
+        x = _silu(self._linear("hear", np.concatenate([heard, told], axis=1)))
+        x = _silu(self._linear("halve", x.reshape(len(x) // 2, -1)))
+        x = self._linear("halve_again", x.reshape(len(x) // 2, -1))
+        x = self._blocks("encoder", x)
+        return np.asarray(3 * np.tanh(self._linear("code", _silu(x)) / 3), dtype=np.float32)
+
+    def _decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
+        x = self._blocks("slow", self._linear("start", np.concatenate([codes, told], axis=1)))
+        y = self._linear("detail", told_fast)
+        _add_upsampled(self._linear("widen", _silu(x)), y)
+        y = self._blocks("fast", y)
+        return self._linear("say", _silu(_norm(y, self._gain["norm"], self._bias["norm"])))
+
+    def _linear(self, name: str, x: Floats) -> Floats:
+        y: Floats = x @ self._matrix[name]
+        y += self._bias[name]
+        return y
+
+    def _blocks(self, kind: str, x: Floats) -> Floats:
+        for i, dilation in enumerate(self._dilations[kind]):
+            name = f"{kind}.{i}"
+            wide = _norm_wide(x, self._gain[f"{name}.norm"], self._bias[f"{name}.norm"], dilation)
+            x += self._linear(f"{name}.out", _silu(self._linear(f"{name}.mix", wide)))
+        return x
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _silu(x):  # type: ignore[no-untyped-def]
+    flat = x.reshape(-1)
+    for i in range(len(flat)):
+        flat[i] = flat[i] / (np.float32(1) + np.exp(-flat[i]))
+    return x
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _norm(x, gain, bias):  # type: ignore[no-untyped-def]
+    out = np.empty_like(x)
+    n, w = x.shape
+    for t in range(n):
+        mean = np.float32(0)
+        for c in range(w):
+            mean += x[t, c]
+        mean /= w
+        var = np.float32(0)
+        for c in range(w):
+            d = x[t, c] - mean
+            var += d * d
+        scale = np.float32(1) / np.sqrt(var / w + np.float32(1e-5))
+        for c in range(w):
+            out[t, c] = (x[t, c] - mean) * scale * gain[c] + bias[c]
+    return out
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _norm_wide(x, gain, bias, dilation):  # type: ignore[no-untyped-def]
+    """Normed frames t - d, t, t + d side by side; the ends are held."""
+    y = _norm(x, gain, bias)
+    n, w = x.shape
+    out = np.empty((n, 3 * w), np.float32)
+    for t in range(n):
+        out[t, :w] = y[max(0, t - dilation)]
+        out[t, w : 2 * w] = y[t]
+        out[t, 2 * w :] = y[min(n - 1, t + dilation)]
+    return out
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _add_upsampled(x, y):  # type: ignore[no-untyped-def]
+    """Add x (n, w), linear between the middles of code frames, to y (4 n, w)."""
+    n, w = x.shape
+    for t in range(n):
+        a, b, c = x[max(0, t - 1)], x[t], x[min(n - 1, t + 1)]
+        for i in range(w):
+            y[4 * t, i] += np.float32(0.375) * a[i] + np.float32(0.625) * b[i]
+            y[4 * t + 1, i] += np.float32(0.125) * a[i] + np.float32(0.875) * b[i]
+            y[4 * t + 2, i] += np.float32(0.875) * b[i] + np.float32(0.125) * c[i]
+            y[4 * t + 3, i] += np.float32(0.625) * b[i] + np.float32(0.375) * c[i]

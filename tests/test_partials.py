@@ -1,0 +1,84 @@
+"""Analysis and synthesis against sounds whose partials are known."""
+
+import numpy as np
+import pytest
+
+from nsynth_instrument.dsp import partials
+from nsynth_instrument.dsp.distance import log_spectral_distance
+from nsynth_instrument.dsp.partials import HOP, RATE, analyse, measure_f0, synthesise
+from nsynth_instrument.notes import hz
+
+SECONDS = np.arange(2 * RATE) / RATE
+
+
+def tone(f0: float, amplitudes: list[float], stretch: float = 0.0) -> np.ndarray:
+    out = np.zeros(len(SECONDS))
+    for k, a in enumerate(amplitudes, 1):
+        out += a * np.sin(2 * np.pi * k * f0 * np.sqrt(1 + stretch * k * k) * SECONDS + k)
+    return out.astype(np.float32)
+
+
+@pytest.mark.parametrize("pitch", [28, 45, 60, 84, 100])
+@pytest.mark.parametrize("cents", [-47.0, 0.0, 30.0])
+def test_f0_of_a_detuned_tone_is_found_within_a_tenth_of_a_cent(pitch: int, cents: float) -> None:
+    f0 = hz(pitch + cents / 100)
+    assert 1200 * np.log2(measure_f0(tone(f0, [0.3, 0.2, 0.1]), pitch) / f0) == pytest.approx(0, abs=0.1)
+
+
+def test_levels_offsets_and_noise_are_those_of_the_sound() -> None:
+    f0, sigma = hz(57), 1e-3
+    rng = np.random.default_rng(0)
+    sound = tone(f0, [0.3, 0.1, 0.03], stretch=1e-3) + sigma * rng.standard_normal(len(SECONDS), dtype=np.float32)
+    note = analyse(sound, 57, f0=f0)
+    middle = slice(50, 200)
+    for k, a in enumerate([0.3, 0.1, 0.03], 1):
+        assert note.level[middle, k - 1].mean() == pytest.approx(20 * np.log10(a), abs=0.1)
+        place = note.offset[middle, k - 1] + k * 2 ** (note.deviation[middle] / 1200)
+        assert place.mean() == pytest.approx(k * np.sqrt(1 + 1e-3 * k * k), abs=1e-3)
+    # White noise of deviation s has the one-sided density 2 s^2 / rate, here in every band clear of the tones.
+    density = 10 * np.log10(2 * sigma**2 / RATE)
+    assert note.noise[middle, 30:].mean() == pytest.approx(density, abs=0.5)
+
+
+def test_silence_before_the_window_does_not_halve_the_onset() -> None:
+    note = analyse(tone(hz(69), [0.5]), 69)
+    assert note.level[0, 0] == pytest.approx(20 * np.log10(0.5), abs=1.0)
+
+
+def test_resynthesis_of_a_steady_tone_has_its_pitch_its_level_and_no_tremolo() -> None:
+    sound = tone(hz(62), [0.3, 0.2, 0.1, 0.05])
+    again = synthesise(analyse(sound, 62), np.random.default_rng(1))
+    assert 1200 * np.log2(measure_f0(again, 62) / hz(62)) == pytest.approx(0, abs=0.05)
+    assert again[HOP:-4096].std() == pytest.approx(sound[HOP:-4096].std(), rel=0.01)
+    assert analyse(again, 62).level[40:200, 0].std() < 0.05
+
+
+def test_resynthesis_is_near_the_sound_and_nearer_than_another_key() -> None:
+    rng = np.random.default_rng(2)
+    decay = np.exp(-SECONDS * 2)[:, None] ** np.arange(1, 11)
+    sound = (0.2 * np.sin(2 * np.pi * hz(50) * SECONDS[:, None] * np.arange(1, 11)) * decay).sum(axis=1).astype(np.float32)
+    sound += 1e-4 * rng.standard_normal(len(sound), dtype=np.float32)
+    near = log_spectral_distance(sound, synthesise(analyse(sound, 50), rng)[: len(sound)])
+    far = log_spectral_distance(sound, synthesise(analyse(sound, 50, f0=hz(50)), rng)[: len(sound)] * 0.25)
+    assert near < 6 < far
+
+
+def test_noise_is_reproduced_by_band_and_drawn_from_the_given_stream() -> None:
+    density = np.full((250, partials.BANDS), -100, np.float32)
+    density[:, :32] = -70
+    one, two = (partials.noise_bands(density, np.random.default_rng(3)) for _ in range(2))
+    assert np.array_equal(one, two)
+    power = np.abs(np.fft.rfft(one * np.hanning(len(one)))) ** 2 * 2 / (RATE * (np.hanning(len(one)) ** 2).sum())
+    f = np.fft.rfftfreq(len(one), 1 / RATE)
+    low = power[(f > 100) & (f < partials.BAND_CENTRES[29])].mean()
+    high = power[(f > partials.BAND_CENTRES[35]) & (f < 15000)].mean()
+    assert 10 * np.log10(low) == pytest.approx(-70, abs=0.5)
+    assert 10 * np.log10(high) == pytest.approx(-100, abs=0.5)
+
+
+def test_silence_is_analysed_without_a_warning() -> None:
+    note = analyse(np.zeros(RATE, np.float32), 60)
+    assert np.isfinite(note.level).all()
+    assert np.isfinite(note.noise).all()
+    assert note.level.max() < -120
+    assert not synthesise(note, np.random.default_rng(0), noise=False).any()
