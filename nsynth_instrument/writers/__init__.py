@@ -29,6 +29,7 @@ class Format:
 FORMATS: dict[str, Format] = {
     "wav": Format("wav", "WAV files with root key, range and loop", "libsndfile"),
     "sfz": Format("sfz", "SFZ over the WAV files", "sfizz"),
+    "sf2": Format("sf2", "SoundFont 2, 24 bit (16 if the pack is)", "FluidSynth, SpessaSynth"),
 }
 
 

@@ -18,6 +18,7 @@ from .. import __version__
 from ..audio import Audio, whole
 from ..errors import UsageError
 from ..pack import Loop, SamplePack
+from .riff import chunk
 
 BITS = (16, 24, 32)
 """Sample sizes; 32 is floating point."""
@@ -61,12 +62,12 @@ def write_wav(
     raw, peak = quantise(audio, bits, rng=rng)
     width = bits // 8
     if bits == 32:
-        head = _chunk(b"fmt ", struct.pack("<HHIIHHH", 3, 1, rate, rate * width, width, bits, 0))
-        head += _chunk(b"fact", struct.pack("<I", len(audio)))
+        head = chunk(b"fmt ", struct.pack("<HHIIHHH", 3, 1, rate, rate * width, width, bits, 0))
+        head += chunk(b"fact", struct.pack("<I", len(audio)))
     else:
-        head = _chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, rate, rate * width, width, bits))
+        head = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, rate, rate * width, width, bits))
     tail = _smpl(rate, root, loop)
-    tail += _chunk(b"inst", struct.pack("<BbbBBBB", root, 0, 0, low_key, high_key, low_velocity, high_velocity))
+    tail += chunk(b"inst", struct.pack("<BbbBBBB", root, 0, 0, low_key, high_key, low_velocity, high_velocity))
     tail += _bext(title, date, rate, bits)
     tail += _info(title, comment, licence, date)
     body = len(raw) + (len(raw) & 1)
@@ -104,29 +105,25 @@ def write(pack: SamplePack, folder: Path) -> Path:
     return (folder / pack.zones[0].file).parent if pack.zones else folder
 
 
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
-
-
 def _smpl(rate: int, root: int, loop: Loop | None) -> bytes:
     """`smpl`: the loop's end is the last frame played; type 0 = forward, count 0 = for ever."""
     body = struct.pack("<9I", 0, 0, round(1e9 / rate), root, 0, 0, 0, int(loop is not None), 0)
     if loop is not None:
         body += struct.pack("<6I", 0, 0, loop.start, loop.end, 0, 0)
-    return _chunk(b"smpl", body)
+    return chunk(b"smpl", body)
 
 
 def _bext(title: str, date: str, rate: int, bits: int) -> bytes:
     history = f"A=PCM,F={rate},W={bits},M=mono,T=nsynth-instrument {__version__}\r\n"
     body = _text(title, 256) + _text("nsynth-instrument", 32) + bytes(32) + _text(date, 10)
     body += _text("00:00:00" if date else "", 8) + struct.pack("<IIH", 0, 0, 1) + bytes(64) + bytes(190)
-    return _chunk(b"bext", body + history.encode("ascii"))
+    return chunk(b"bext", body + history.encode("ascii"))
 
 
 def _info(title: str, comment: str, licence: str, date: str) -> bytes:
     texts = {"INAM": title, "ICMT": comment, "ICOP": licence, "ICRD": date, "ISFT": f"nsynth-instrument {__version__}"}
-    entries = (_chunk(k.encode(), v.encode("utf-8") + b"\0") for k, v in texts.items() if v)
-    return _chunk(b"LIST", b"INFO" + b"".join(entries))
+    entries = (chunk(k.encode(), v.encode("utf-8") + b"\0") for k, v in texts.items() if v)
+    return chunk(b"LIST", b"INFO" + b"".join(entries))
 
 
 def _text(text: str, size: int) -> bytes:
