@@ -53,6 +53,23 @@ def read(path: Path | str, *, rate: int | None = None) -> tuple[Audio, int]:
     return audio, found
 
 
+def encode(audio: npt.NDArray[np.float32 | np.int32], rate: int, *, kind: str, bits: int = 24) -> bytes:
+    """Mono sound (frames,) as the bytes of a FLAC or OGG (Vorbis) file, by `kind`; the call runs beside other threads.
+
+    float32 in +-1, or, for FLAC that must be exact, int32 whose upper `bits` (16 or 24) count.
+    """
+    import io
+
+    import soundfile
+
+    buffer = io.BytesIO()
+    subtype = f"PCM_{bits}" if kind == "FLAC" else "VORBIS"
+    with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=kind) as f:
+        for start in range(0, len(audio), 1 << 14):  # libsndfile's Vorbis encoder overflows its stack on long writes
+            f.write(audio[start : start + (1 << 14)])
+    return buffer.getvalue()
+
+
 def resample(audio: npt.NDArray[Any], rate: float, to: float) -> Audio:
     """Audio (frames,) or (frames, channels) at another rate in Hz, by soxr at very high quality."""
     if rate == to:

@@ -29,7 +29,13 @@ class Format:
 FORMATS: dict[str, Format] = {
     "wav": Format("wav", "WAV files with root key, range and loop", "libsndfile"),
     "sfz": Format("sfz", "SFZ over the WAV files", "sfizz"),
+    "flac": Format("flac", "SFZ over FLAC files", "sfizz"),
+    "decentsampler": Format("decentsampler", "DecentSampler preset over the WAV files", "the developers' guide"),
+    "dslibrary": Format("dslibrary", "DecentSampler library in one file", "the developers' guide"),
+    "multisample": Format("multisample", "Bitwig Studio and Studio One", "Bitwig's XML schema"),
     "sf2": Format("sf2", "SoundFont 2, 24 bit (16 if the pack is)", "FluidSynth, SpessaSynth"),
+    "sf2-16": Format("sf2_16", "SoundFont 2, 16 bit", "FluidSynth, SpessaSynth"),
+    "sf3": Format("sf3", "SoundFont 3, Vorbis", "FluidSynth, SpessaSynth"),
 }
 
 

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import __version__
-from ..audio import read, whole
-from ..errors import DataError, UsageError
-from ..notes import Note, key_name
+from ..audio import whole
+from ..errors import UsageError
+from ..notes import key_name
 from ..pack import SamplePack, Zone
 from .layers import axes, by_position
 from .modulators import OFF, morph_modulators, pack_modulator
 from .names import position_name, safe
 from .riff import chunk, zstring
+from .samples import integers
 from .sfz import AXIS_CC
 
 PAD = 46
@@ -34,10 +34,11 @@ _ATTACK, _RELEASE, _INSTRUMENT, _KEYS, _VELOCITIES, _SAMPLE, _MODES = 34, 38, 41
 
 def write(pack: SamplePack, folder: Path) -> Path:
     """Write `NAME.sf2` of 24 bits, or of 16 if the pack has 16."""
-    return _write(pack, folder, folder / f"{safe(pack.name)}.sf2", wide=pack.bits > 16)
+    return write_bits(pack, folder, folder / f"{safe(pack.name)}.sf2", wide=pack.bits > 16)
 
 
-def _write(pack: SamplePack, folder: Path, path: Path, *, wide: bool) -> Path:
+def write_bits(pack: SamplePack, folder: Path, path: Path, *, wide: bool) -> Path:
+    """Write an SF2 of 24 (`wide`) or 16 bits at `path`. Raises UsageError when it would outgrow the format."""
     starts = np.concatenate([[0], np.cumsum([z.frames + PAD for z in pack.zones])])
     total = int(starts[-1])
     places = [Place(int(s), int(s) + z.frames, int(s)) for s, z in zip(starts, pack.zones, strict=False)]
@@ -75,22 +76,6 @@ def _stream(pack: SamplePack, folder: Path, f: BinaryIO, words: int, *, wide: bo
         at += z.frames + PAD
     if wide and total & 1:
         f.write(b"\0")
-
-
-def integers(pack: SamplePack, folder: Path, zone: Zone, bits: int) -> npt.NDArray[np.int32]:
-    """A zone's frames as whole numbers of `bits`; TPDF dither, seeded by the note, only where bits are lost.
-
-    Raises DataError when the file is not as long as the zone says.
-    """
-    audio, _ = read(folder / zone.file)
-    if len(audio) != zone.frames:
-        raise DataError(f"{zone.file} has {len(audio)} frames and the pack says {zone.frames}; render the pack again")
-    scaled = audio.astype(np.float64) * 2.0 ** (bits - 1)
-    if pack.bits > bits:
-        rng = Note(zone.root, max(1, zone.velocity)).rng(len(audio))
-        scaled += np.diff(rng.random(len(audio) + 1, dtype=np.float32))
-    top = 2.0 ** (bits - 1) - 1
-    return np.asarray(np.clip(np.rint(scaled, out=scaled), -top, top, out=scaled).astype(np.int32))
 
 
 @dataclass(frozen=True)
