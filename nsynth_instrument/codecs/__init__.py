@@ -33,7 +33,9 @@ class Codec(Protocol):
         """Codes (frames, 16) of each note's mono audio (samples,) at `rate`; the notes may differ in length."""
         ...
 
-    def detail(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> dict[str, npt.NDArray[np.generic]] | None:
+    def detail(
+        self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
+    ) -> dict[str, npt.NDArray[np.generic]] | None:
         """What the decoder would lose of these notes, arrays (notes, ...) for a bank; None if the codec keeps none."""
         ...
 

@@ -14,7 +14,7 @@ def spectrogram(audio: Floats, size: int, hop: int) -> Floats:
     padded = np.pad(np.asarray(audio, np.float32), size // 2)
     window = np.hanning(size + 1)[:-1].astype(np.float32)
     cut = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-    return np.abs(scipy.fft.rfft(cut * window, axis=1)).astype(np.float32)
+    return np.asarray(np.abs(scipy.fft.rfft(cut * window, axis=1)), dtype=np.float32)
 
 
 def log_spectral_distance(reference: Floats, other: Floats, *, size: int = 2048, hop: int = 512, depth: float = 70.0) -> float:

@@ -36,16 +36,17 @@ def enliven(said: timbre.Said, f0: float, rng: np.random.Generator, amount: floa
         stray[:, :n] = noise
         level = level + stray
         drift = rng.standard_normal((len(level), 1), dtype=np.float32)
-        _wander(_deviation(said.sway, 0.0)[:, None] * np.float32(amount), _deviation(said.wobble, 0.0)[:, None] * np.float32(amount), drift)
+        sway, wobble = (_deviation(s, 0.0)[:, None] * np.float32(amount) for s in (said.sway, said.wobble))
+        _wander(sway, wobble, drift)
         deviation = deviation + drift[:, 0]
     return Partials(f0, level, said.offset, said.noise, deviation)
 
 
 def _deviation(mean_size: Floats, grain: float) -> Floats:
-    return np.sqrt(np.maximum((mean_size * _TO_DEVIATION) ** 2 - grain**2, 0)).astype(np.float32)
+    return np.asarray(np.sqrt(np.maximum((mean_size * _TO_DEVIATION) ** 2 - grain**2, 0)), dtype=np.float32)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _wander(size, step, noise):  # type: ignore[no-untyped-def]
     """Turn unit noise (frames, n) in place into first-order processes of deviation `size` whose steps deviate by `step`."""
     frames, n = noise.shape

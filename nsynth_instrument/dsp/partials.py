@@ -68,7 +68,9 @@ def slots_for(f0: float) -> int:
     return max(1, min(SLOTS, int(HIGHEST / f0)))
 
 
-def analyse(audio: Floats, pitch: float, *, f0: float | None = None, sine_periods: float = 4.0, noise_periods: float = 16.0) -> Partials:
+def analyse(
+    audio: Floats, pitch: float, *, f0: float | None = None, sine_periods: float = 4.0, noise_periods: float = 16.0
+) -> Partials:
     """Features of a mono note at RATE whose sounding pitch is near MIDI `pitch`; its onset is at frame 0.
 
     f0 in Hz is measured within +-80 cents of the pitch unless given. Windows last that many periods, but
@@ -131,8 +133,10 @@ def _deviation(amplitude: Floats, frequency: Floats, f0: float, k: Floats) -> Fl
     return np.where(bottom > 1e-12, top / np.maximum(bottom, 1e-12), 0).astype(np.float32)
 
 
-def _spectra(audio: Floats, frames: int, step: int, wanted: float, least: int) -> tuple[npt.NDArray[np.complex64], int, Floats]:
-    """Spectra (frames, size // 2 + 1) of frames centred on multiples of `step`, unwindowed; their size; share of a Hann window after 0."""
+def _spectra(
+    audio: Floats, frames: int, step: int, wanted: float, least: int
+) -> tuple[npt.NDArray[np.complex64], int, Floats]:
+    """Unwindowed spectra (frames, size // 2 + 1) centred on multiples of `step`; size; share of a Hann window after 0."""
     size = scipy.fft.next_fast_len(max(int(wanted), least), real=True)
     size += size % 2
     padded = np.concatenate([np.zeros(size // 2, np.float32), audio, np.zeros(size + step, np.float32)])
@@ -143,7 +147,7 @@ def _spectra(audio: Floats, frames: int, step: int, wanted: float, least: int) -
     return scipy.fft.rfft(view, axis=1), size, ((total[-1] - total[first]) / total[-1]).astype(np.float32)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 def _peaks(spectra, size, share, f0, slots):  # type: ignore[no-untyped-def]
     """Amplitude and reassigned frequency (Hz) of the highest Hann-windowed bin in each slot.
 
@@ -154,17 +158,17 @@ def _peaks(spectra, size, share, f0, slots):  # type: ignore[no-untyped-def]
     frequency = np.empty((frames, slots), np.float32)
     power = np.empty(bins, np.float32)
     width = f0 * size / 48000.0
-    last = min(bins - 2, int(math.ceil((slots + 0.5) * width)))
+    last = min(bins - 2, math.ceil((slots + 0.5) * width))
     for t in range(frames):
         r = spectra[t]
-        first = max(1, int(math.ceil(0.5 * width)))
+        first = max(1, math.ceil(0.5 * width))
         for b in range(first, last + 1):
             re = 0.5 * r[b].real - 0.25 * (r[b - 1].real + r[b + 1].real)
             im = 0.5 * r[b].imag - 0.25 * (r[b - 1].imag + r[b + 1].imag)
             power[b] = re * re + im * im
         for k in range(slots):
-            low = max(1, int(math.ceil((k + 0.5) * width)))
-            high = min(last + 1, int(math.ceil((k + 1.5) * width)))
+            low = max(1, math.ceil((k + 0.5) * width))
+            high = min(last + 1, math.ceil((k + 1.5) * width))
             best = low
             for b in range(low + 1, high):
                 if power[b] > power[best]:
@@ -214,7 +218,7 @@ def _noise(audio: Floats, frames: int, f0: float, periods: float) -> tuple[Float
     return found[left] * (1 - part[:, None]) + found[right] * part[:, None], above
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _densities(spectra, size, f0, scale):  # type: ignore[no-untyped-def]
     frames, bins = spectra.shape
     above = int(20000.0 / f0)
@@ -224,8 +228,8 @@ def _densities(spectra, size, f0, scale):  # type: ignore[no-untyped-def]
     for t in range(frames):
         r = spectra[t]
         for k in range(above):
-            low = int(math.ceil((k + 0.5) * width))
-            high = min(bins, int(math.ceil((k + 1.5) * width)))
+            low = math.ceil((k + 0.5) * width)
+            high = min(bins, math.ceil((k + 1.5) * width))
             n = high - low
             for b in range(n):
                 c = r[low + b]
@@ -274,7 +278,7 @@ def synthesise(note: Partials, rng: np.random.Generator, *, noise: bool = True) 
     return out
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 def _oscillators(level, offset, deviation, f0, phase, out):  # type: ignore[no-untyped-def]
     """Add all oscillators to `out`: amplitude and frequency linear within a hop, phase continuous, in turns.
 
@@ -339,7 +343,7 @@ def noise_bands(density: Floats, rng: np.random.Generator) -> Floats:
     return out[_SIZE // 2 : _SIZE // 2 + frames * HOP]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _overlap_add(parts, window, out):  # type: ignore[no-untyped-def]
     for t in range(len(parts)):
         start = t * 384

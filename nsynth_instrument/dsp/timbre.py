@@ -41,19 +41,22 @@ COND = len(_CENTRES) + 3 + 10
 def positions(f0: float, points: int = POINTS) -> Floats:
     """Where each harmonic of f0 (Hz) lies on a log-frequency grid of `points`, (SLOTS,) in 0..points - 1."""
     f = np.clip(np.arange(1, SLOTS + 1) * f0, LOWEST, TOP)
-    return (np.log(f / LOWEST) / np.log(TOP / LOWEST) * (points - 1)).astype(np.float32)
+    return np.asarray(np.log(f / LOWEST) / np.log(TOP / LOWEST) * (points - 1), dtype=np.float32)
 
 
 def to_harmonics(f0: float, points: int = POINTS) -> Floats:
     """Matrix (points, SLOTS): a grid over log frequency, read at each harmonic by linear interpolation."""
-    return np.maximum(0, 1 - np.abs(positions(f0, points)[None, :] - np.arange(points)[:, None])).astype(np.float32)
+    near = 1 - np.abs(positions(f0, points)[None, :] - np.arange(points)[:, None])
+    return np.asarray(np.maximum(0, near), dtype=np.float32)
 
 
 def to_envelope(f0: float) -> Floats:
     """Matrix (SLOTS, POINTS): an envelope from levels at harmonics, averaged where they are dense, interpolated where sparse."""
-    at = np.clip(_GRID / f0, 1, slots_for(f0))
+    slots = slots_for(f0)
+    at = np.clip(_GRID / f0, 1, slots)
     width = np.maximum(at * np.log(TOP / LOWEST) / (POINTS - 1), 1)
     w = np.maximum(0, 1 - np.abs(np.arange(1, SLOTS + 1)[:, None] - at) / width)
+    w[slots:] = 0
     return np.asarray(w / np.maximum(w.sum(axis=0), 1e-6), dtype=np.float32)
 
 
@@ -120,7 +123,7 @@ class Said:
 
 
 def split(raw: Floats) -> tuple[Floats, ...]:
-    """The network's output (..., OUT) cut into envelope, correction, offset, noise, deviation, spread + flutter, sway + wobble."""
+    """(..., OUT) cut into envelope, correction, offset, noise, deviation, spread + flutter, sway + wobble."""
     cuts = np.cumsum([POINTS, SLOTS, SLOTS, BANDS, 1, 2 * ZONES]).tolist()
     return tuple(np.split(raw, cuts, axis=-1))
 

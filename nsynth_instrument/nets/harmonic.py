@@ -85,7 +85,7 @@ class Harmonic(nn.Module):
             self.say.weight.mul_(0.3)
 
     def encode(self, heard: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        """heard (batch, frames, IN), told (batch, frames, COND), frames a multiple of 4 -> codes (batch, frames / 4, 16) in +-3."""
+        """(batch, frames, IN), (batch, frames, COND), frames a multiple of 4 -> codes (batch, frames / 4, 16) in +-3."""
         silu = nn.functional.silu
         x = silu(self.hear(torch.cat([heard, told], dim=2)))
         b, n, w = x.shape

@@ -63,7 +63,7 @@ class HarmonicKernel:
         return x
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, fastmath=True)
 def _silu(x):  # type: ignore[no-untyped-def]
     flat = x.reshape(-1)
     for i in range(len(flat)):
@@ -71,7 +71,7 @@ def _silu(x):  # type: ignore[no-untyped-def]
     return x
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, fastmath=True)
 def _norm(x, gain, bias):  # type: ignore[no-untyped-def]
     out = np.empty_like(x)
     n, w = x.shape
@@ -90,7 +90,7 @@ def _norm(x, gain, bias):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _norm_wide(x, gain, bias, dilation):  # type: ignore[no-untyped-def]
     """Normed frames t - d, t, t + d side by side; the ends are held."""
     y = _norm(x, gain, bias)
@@ -103,7 +103,7 @@ def _norm_wide(x, gain, bias, dilation):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _add_upsampled(x, y):  # type: ignore[no-untyped-def]
     """Add x (n, w), linear between the middles of code frames, to y (4 n, w)."""
     n, w = x.shape

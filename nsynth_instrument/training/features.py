@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import audio as sound
-from ..dsp.partials import BANDS, HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
+from ..dsp.partials import HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
 from ..errors import DataError
 
 VERSION = 1
@@ -50,20 +50,20 @@ class Analysed:
     about: Mapping[str, Any]
 
     @cached_property
-    def _level(self) -> npt.NDArray[np.uint8]:
-        return np.load(self.folder / "level.npy", mmap_mode="r")
+    def _level(self) -> npt.NDArray[Any]:
+        return np.asanyarray(np.load(self.folder / "level.npy", mmap_mode="r"))
 
     @cached_property
-    def _offset(self) -> npt.NDArray[np.int8]:
-        return np.load(self.folder / "offset.npy", mmap_mode="r")
+    def _offset(self) -> npt.NDArray[Any]:
+        return np.asanyarray(np.load(self.folder / "offset.npy", mmap_mode="r"))
 
     @cached_property
-    def _noise(self) -> npt.NDArray[np.uint8]:
-        return np.load(self.folder / "noise.npy", mmap_mode="r")
+    def _noise(self) -> npt.NDArray[Any]:
+        return np.asanyarray(np.load(self.folder / "noise.npy", mmap_mode="r"))
 
     @cached_property
-    def _deviation(self) -> npt.NDArray[np.float16]:
-        return np.load(self.folder / "deviation.npy", mmap_mode="r")
+    def _deviation(self) -> npt.NDArray[Any]:
+        return np.asanyarray(np.load(self.folder / "deviation.npy", mmap_mode="r"))
 
     def note(self, i: int, first: int = 0, frames: int = FRAMES) -> Partials:
         """Note `i`, its `frames` frames from `first`."""
@@ -75,7 +75,7 @@ class Analysed:
         level[:, :n] = self._level[here].reshape(frames, n) * np.float32(0.5) + np.float32(SILENCE)
         root = self._offset[here].reshape(frames, n) * np.float32(1 / 127)
         offset[:, :n] = np.sign(root) * root * root / 2
-        noise = self._noise[i, first : first + frames] / np.float32(1.5) + np.float32(QUIETEST)
+        noise = np.asarray(self._noise[i, first : first + frames] / 1.5 + QUIETEST, dtype=np.float32)
         return Partials(float(row["f0"]), level, offset, noise, self._deviation[i, first : first + frames].astype(np.float32))
 
 
@@ -160,4 +160,4 @@ def _listings(data: Path) -> Iterable[Path]:
     return [data / "examples.json"] if (data / "examples.json").exists() else sorted(data.glob("*/examples.json"))
 
 
-assert BANDS == 64  # the width of noise.npy
+

@@ -114,7 +114,8 @@ class HarmonicTask:
 
 
 def _plain(i: Analysed, source: int, target: int, first: int) -> dict[str, Any]:
-    return item(i.note(source, first, CROP), i.index[source], i.note(target, first, CROP), i.index[target], first, float(i.index["peak"][target]))
+    a, b = i.note(source, first, CROP), i.note(target, first, CROP)
+    return item(a, i.index[source], b, i.index[target], first, float(i.index["peak"][target]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,8 @@ class Alteration:
     def __call__(self, note: Partials) -> Partials:
         """The altered note (features of a crop)."""
         at = np.interp(timbre.positions(note.f0), np.arange(timbre.POINTS), self.curve) + self.gain
-        grid = np.interp(np.log(BAND_CENTRES / timbre.LOWEST), np.linspace(0, np.log(timbre.TOP / timbre.LOWEST), timbre.POINTS), self.curve)
+        octaves = np.log(BAND_CENTRES / timbre.LOWEST) / np.log(timbre.TOP / timbre.LOWEST)
+        grid = np.interp(octaves, np.linspace(0, 1, timbre.POINTS), self.curve)
         level = np.where(note.level > -129, note.level + at.astype(np.float32), note.level)
         noise = 10 * np.log10(10 ** ((note.noise + grid + self.gain) / 10) + 10 ** (self.floor / 10))
         return replace(note, level=np.maximum(level, -130).astype(np.float32), noise=noise.astype(np.float32))
@@ -183,8 +185,9 @@ class WithLoss(torch.nn.Module):
         self.net = net
 
     def forward(
-        self, heard: torch.Tensor, heard_told: torch.Tensor, told: torch.Tensor, told_fast: torch.Tensor, positions: torch.Tensor,
-        level: torch.Tensor, offset: torch.Tensor, noise: torch.Tensor, deviation: torch.Tensor, peak: torch.Tensor, f0: torch.Tensor,
+        self, heard: torch.Tensor, heard_told: torch.Tensor, told: torch.Tensor, told_fast: torch.Tensor,
+        positions: torch.Tensor, level: torch.Tensor, offset: torch.Tensor, noise: torch.Tensor,
+        deviation: torch.Tensor, peak: torch.Tensor, f0: torch.Tensor,
     ) -> dict[str, torch.Tensor]:  # fmt: skip
         """Scalars: loss, level (dB), offset, noise (dB), deviation (cents), fluctuation (nats)."""
         codes = self.net.encode(heard, heard_told)
@@ -192,7 +195,7 @@ class WithLoss(torch.nn.Module):
             codes = codes + self.net.config.code_noise * torch.randn_like(codes)
         raw = self.net.decode(codes, told, told_fast).float()
         cuts = [timbre.POINTS, SLOTS, SLOTS, BANDS, 1, 2 * timbre.ZONES, 2]
-        envelope, correction, shifts, bands, cents, levels, pitches = raw.split(cuts, dim=2)
+        envelope, correction, shifts, bands, cents, levels, pitches = torch.split(raw, cuts, dim=2)
         says = (_read(envelope, positions) + correction) * 25 - 80
         shifts, bands, cents = shifts * 0.25, bands * 25 - 110, cents[:, :, 0] * 20
 
@@ -209,7 +212,7 @@ class WithLoss(torch.nn.Module):
         by_level = (miss * weight * frame).sum(dim=2).mean()
 
         sounding = ((level - loudest + 40) / 40).clamp(0, 1) * ((loudest - peak + 50) / 40).clamp(0, 1) * there
-        cents_off = ((shifts - offset).abs() * 1731 / k).clamp(max=100)
+        cents_off: torch.Tensor = ((shifts - offset).abs() * 1731 / k).clamp(max=100)
         by_offset = ((shifts - offset).abs() * sounding).sum(dim=2).mean() * 4 + (cents_off * sounding).sum(dim=2).mean() * 0.02
 
         hush = peak - 110
@@ -219,13 +222,16 @@ class WithLoss(torch.nn.Module):
         by_cents = ((cents - deviation).abs().clamp(max=60) * steady).mean()
         fluctuation = self._fluctuation(level - says, weight * frame, levels, deviation - cents, steady, pitches, positions)
         loss = by_level + by_offset + 0.7 * by_noise + 0.2 * by_cents + 0.1 * fluctuation
-        return {"loss": loss, "level": by_level, "offset": by_offset, "noise": by_noise, "deviation": by_cents, "fluctuation": fluctuation}
+        return {
+            "loss": loss, "level": by_level, "offset": by_offset, "noise": by_noise, "deviation": by_cents,
+            "fluctuation": fluctuation,
+        }  # fmt: skip
 
     def _fluctuation(
         self, rest: torch.Tensor, weight: torch.Tensor, levels: torch.Tensor, cents: torch.Tensor, steady: torch.Tensor,
         pitches: torch.Tensor, positions: torch.Tensor,
     ) -> torch.Tensor:  # fmt: skip
-        """Laplace likelihood of what the network did not say, and of its change from frame to frame, under sizes that it must guess."""
+        """Laplace likelihood of what the network did not say, and of its change by frames, under sizes that it must guess."""
         rest, cents = rest.detach(), cents.detach()
         spread, flutter = levels.clamp(-6, 4).chunk(2, dim=2)
         at = positions * ((timbre.ZONES - 1) / (timbre.POINTS - 1))

@@ -1,0 +1,120 @@
+"""The harmonic voice around its network: maps, fluctuation, tuning, and the same words from every runtime."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nsynth_instrument.codecs.harmonic import in_tune
+from nsynth_instrument.dsp import timbre
+from nsynth_instrument.dsp.fluctuation import enliven
+from nsynth_instrument.dsp.partials import BANDS, SILENCE, SLOTS, Partials, measure_f0, silenced, slots_for, synthesise
+from nsynth_instrument.notes import hz
+from nsynth_instrument.runtimes.kernel_harmonic import HarmonicKernel
+
+
+def said(frames: int = 400, f0: float = 220.0, **changes: np.ndarray) -> timbre.Said:
+    level = np.full((frames, SLOTS), SILENCE, np.float32)
+    level[:, :20] = -20 - 2 * np.arange(20)
+    zero = np.zeros(frames, np.float32)
+    still = np.zeros((frames, timbre.ZONES), np.float32)
+    base = timbre.Said(level, np.zeros_like(level), np.full((frames, BANDS), -150, np.float32), zero, still, still, zero, zero)
+    return replace(base, **changes)
+
+
+def test_envelope_and_harmonics_are_inverse_on_smooth_timbres() -> None:
+    for f0 in (55.0, 220.0, 880.0):
+        n = slots_for(f0)
+        level = np.zeros(SLOTS, np.float32)
+        level[:n] = -40 + 20 * np.cos(np.log(np.arange(1, n + 1)))
+        again = (level @ timbre.to_envelope(f0)) @ timbre.to_harmonics(f0)
+        assert np.abs(again[:n] - level[:n]).max() < 3
+
+
+def test_the_envelope_of_one_timbre_is_one_picture_at_every_pitch() -> None:
+    def envelope(f0: float) -> np.ndarray:
+        f = np.arange(1, SLOTS + 1) * f0
+        return np.asarray((-20 * np.log10(1 + (f / 1000) ** 2)).astype(np.float32) @ timbre.to_envelope(f0))
+
+    low, high = envelope(110.0), envelope(220.0)
+    both = np.geomspace(timbre.LOWEST, timbre.TOP, timbre.POINTS) > 300
+    assert np.abs(low - high)[both].max() < 1.5
+
+
+def test_condition_tells_pitch_velocity_onset_and_release() -> None:
+    times = timbre.frame_times(500)
+    one = timbre.condition(60, 100, times)
+    assert one.shape == (500, timbre.COND)
+    assert not np.allclose(one, timbre.condition(61, 100, times))
+    assert not np.allclose(one, timbre.condition(60, 90, times))
+    assert np.allclose(one[:200], timbre.condition(60, 100, times, release=2.0)[:200])
+    assert not np.allclose(one[260], timbre.condition(60, 100, times, release=2.0)[260])
+    assert np.allclose(timbre.condition(120, 100, times), timbre.condition(127, 100, times)), "beyond the trained keys nothing new is told"
+
+
+def test_say_reads_the_envelope_at_the_harmonics() -> None:
+    raw = np.zeros((3, timbre.OUT), np.float32)
+    raw[:, : timbre.POINTS] = np.linspace(0, 1, timbre.POINTS)
+    words = timbre.say(raw, 440.0)
+    n = slots_for(440.0)
+    expected = timbre.positions(440.0)[:n] / (timbre.POINTS - 1) * 25 - 80
+    assert np.allclose(words.level[0, :n], expected, atol=1e-3)
+
+
+def test_fluctuation_has_the_size_and_the_speed_that_were_said() -> None:
+    frames = 4000
+    spread, flutter = 2.0, 1.0
+    words = said(
+        frames,
+        spread=np.full((frames, timbre.ZONES), spread, np.float32),
+        flutter=np.full((frames, timbre.ZONES), flutter, np.float32),
+        sway=np.full(frames, 6.0, np.float32),
+        wobble=np.full(frames, 2.0, np.float32),
+    )
+    note = enliven(words, 220.0, np.random.default_rng(0))
+    stray = (note.level - words.level)[:, :20]
+    assert np.abs(stray).mean() == pytest.approx(spread, rel=0.1)
+    assert np.abs(np.diff(stray, axis=0)).mean() == pytest.approx(flutter, rel=0.1)
+    assert np.abs(note.deviation).mean() == pytest.approx(6.0, rel=0.3)
+    assert np.abs(np.diff(note.deviation)).mean() == pytest.approx(2.0, rel=0.1)
+    together = np.corrcoef(stray[:, 0], stray[:, 7])[0, 1]
+    assert abs(together) < 0.2, "partials waver one by one"
+
+
+def test_no_fluctuation_said_is_no_tremolo_heard() -> None:
+    words = said(flutter=np.full((400, timbre.ZONES), 0.15, np.float32), spread=np.full((400, timbre.ZONES), 0.1, np.float32))
+    note = enliven(words, 220.0, np.random.default_rng(0))
+    assert np.allclose(note.level, words.level, atol=1e-4), "the grain of the data is not the sound's"
+
+
+@pytest.mark.parametrize("pitch", [28, 57, 96])
+def test_pitch_is_exact_however_the_network_bends_it(pitch: int) -> None:
+    rng = np.random.default_rng(1)
+    f0 = hz(pitch)
+    words = said(500)
+    bent = Partials(
+        f0,
+        words.level,
+        np.tile(rng.normal(0, 0.004, SLOTS), (500, 1)).astype(np.float32),
+        words.noise,
+        (9 + 5 * np.sin(np.arange(500) / 125 * 2 * np.pi * 5)).astype(np.float32),
+    )
+    sound = synthesise(silenced(in_tune(bent)), rng)
+    assert 1200 * np.log2(measure_f0(sound, pitch) / f0) == pytest.approx(0, abs=0.5)
+
+
+def test_kernel_says_what_torch_says() -> None:
+    torch = pytest.importorskip("torch")
+    from nsynth_instrument.nets.harmonic import Harmonic, HarmonicConfig
+
+    torch.manual_seed(0)
+    net = Harmonic(HarmonicConfig(encoder=24, slow=40, fast=32)).eval()
+    kernel = HarmonicKernel({k: v.numpy() for k, v in net.state_dict().items()}, net.config.to_dict())
+    rng = np.random.default_rng(0)
+    heard, told = (rng.standard_normal((2, 48, n), dtype=np.float32) for n in (timbre.IN, timbre.COND))
+    codes = rng.standard_normal((2, 12, 16), dtype=np.float32)
+    with torch.no_grad():
+        encoded = net.encode(torch.from_numpy(heard), torch.from_numpy(told)).numpy()
+        decoded = net.decode(torch.from_numpy(codes), torch.from_numpy(told[:, :12]), torch.from_numpy(told)).numpy()
+    assert np.abs(kernel.encode(heard, told) - encoded).max() < 1e-5
+    assert np.abs(kernel.decode(codes, told[:, :12], told) - decoded).max() < 1e-5
