@@ -14,7 +14,7 @@ import numpy as np
 
 from ..audio import whole
 from ..pack import SamplePack, Zone
-from .layers import axes, by_position, fade
+from .layers import axes, by_position, fade, likeness
 from .names import position_name, safe
 from .sfz import AXIS_CC
 from .xml import Value, document, element
@@ -27,16 +27,17 @@ def write(pack: SamplePack, folder: Path) -> Path:
     """Write `NAME.dspreset` into the pack's folder, over its WAV files."""
     path = folder / f"{safe(pack.name)}.dspreset"
     with whole(path) as part:
-        part.write_text(preset(pack), "utf-8", newline="\n")
+        part.write_text(preset(pack, alike=likeness(pack, folder).positions), "utf-8", newline="\n")
     return path
 
 
-def preset(pack: SamplePack) -> str:
-    """The preset's text."""
+def preset(pack: SamplePack, *, alike: bool) -> str:
+    """The preset's text; the gains of `alike` positions add to one, those of others have squares that do."""
     grid = axes(pack)
     fading = [i for i, along in enumerate(grid) if len(along) > 1]
     names = ["Morph"] if len(fading) == 1 else [f"Morph {'XY'[i]}" for i in range(len(fading))]
-    knobs = [_knob(40 + 110 * n, names[n], 1.0, 0.0, *_fades(pack, i, grid[i], tags=n > 0)) for n, i in enumerate(fading)]
+    fades = [_fades(pack, i, grid[i], tags=n > 0, alike=alike) for n, i in enumerate(fading)]
+    knobs = [_knob(40 + 110 * n, names[n], 1.0, 0.0, *bindings) for n, bindings in enumerate(fades)]
     left = 40 + 110 * len(knobs)
     knobs.append(_knob(left, "Attack", 4.0, 0.002, _instrument("ENV_ATTACK")))
     knobs.append(_knob(left + 110, "Release", 10.0, pack.release, _instrument("ENV_RELEASE")))
@@ -64,30 +65,30 @@ def preset(pack: SamplePack) -> str:
     return document(element("DecentSampler", *parts, minVersion="1.11.0"))
 
 
-def _fades(pack: SamplePack, axis: int, along: Sequence[float], *, tags: bool) -> list[str]:
+def _fades(pack: SamplePack, axis: int, along: Sequence[float], *, tags: bool, alike: bool) -> list[str]:
     """Bindings of one knob: one for each group, or for each tag of the axis."""
     if tags:
         return [
             element("binding", type="amp", level="tag", identifier=_tag(axis, at), parameter="AMP_VOLUME",
-                    translation="table", translationTable=_table(at, along))
+                    translation="table", translationTable=_table(at, along, alike=alike))
             for at in along
         ]  # fmt: skip
     return [
         element("binding", type="amp", level="group", position=k, parameter="AMP_VOLUME",
-                translation="table", translationTable=_table(position[axis], along))
+                translation="table", translationTable=_table(position[axis], along, alike=alike))
         for k, position in enumerate(pack.positions)
     ]  # fmt: skip
 
 
-def _table(at: float, along: Sequence[float]) -> str:
-    """Gain by knob, as `in,out;...`: a quarter of a sine up, a quarter of a cosine down."""
+def _table(at: float, along: Sequence[float], *, alike: bool) -> str:
+    """Gain by knob, as `in,out;...`: a quarter of a sine up and of a cosine down, or straight lines."""
     f = fade(at, along)
-    bend = np.linspace(0, 1, _STEPS + 1)
-    points = {0.0: float(f.before is None), 1.0: float(f.after is None), at: 1.0}
-    if f.before is not None:
-        points |= {float(f.before + (at - f.before) * b): float(np.sin(np.pi / 2 * b)) for b in bend}
-    if f.after is not None:
-        points |= {float(at + (f.after - at) * b): float(np.cos(np.pi / 2 * b)) for b in bend}
+    bend = np.linspace(0, 1, 2 if alike else _STEPS + 1)
+    points = {0.0: float(f.rise is None), 1.0: float(f.fall is None), at: 1.0}
+    if f.rise is not None:
+        points |= {float(f.rise[0] + (at - f.rise[0]) * b): float(np.sin(np.pi / 2 * b)) for b in bend}
+    if f.fall is not None:
+        points |= {float(at + (f.fall[1] - at) * b): float(np.cos(np.pi / 2 * b)) for b in bend}
     return ";".join(f"{x:.5f},{abs(y):.5f}" for x, y in sorted(points.items()))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,22 +18,26 @@ from ..pack import SamplePack, Zone
 T = TypeVar("T", int, float)
 
 
+_NARROW = 5
+"""Velocities on either side of a border within which unlike layers fade."""
+
+
 @dataclass(frozen=True)
 class Fade:
-    """A layer's neighbours along one dimension, in that dimension's unit; None where there is none.
+    """How a layer meets its neighbours along one dimension, in that dimension's unit.
 
-    The layer rises from `before` to `at`, falls from `at` to `after`, and is full beyond a missing neighbour.
+    rise: silent at the first number, full from the second on; fall: full until the first, silent at the second; None
+    where there is no neighbour, and the layer is full to the end.
     """
 
-    before: float | None
-    at: float
-    after: float | None
+    rise: tuple[float, float] | None
+    fall: tuple[float, float] | None
 
 
 def fade(at: T, among: Sequence[T]) -> Fade:
-    """Where the layer `at` lies among all of them, ascending."""
+    """The fade of the layer `at` whose neighbours among all of them, ascending, it meets half way."""
     i = list(among).index(at)
-    return Fade(among[i - 1] if i else None, at, among[i + 1] if i + 1 < len(among) else None)
+    return Fade((among[i - 1], at) if i else None, (at, among[i + 1]) if i + 1 < len(among) else None)
 
 
 def axes(pack: SamplePack) -> tuple[tuple[float, ...], ...]:
@@ -54,30 +59,59 @@ def by_position(pack: SamplePack) -> list[tuple[tuple[float, ...], list[Zone]]]:
     return [(p, found[p]) for p in pack.positions]
 
 
-def velocity_fades(zones: Sequence[Zone]) -> dict[tuple[int, int], Fade]:
-    """Each layer's fade by (root, velocity), for the zones of one position."""
-    layers: defaultdict[int, set[int]] = defaultdict(set)
-    for zone in zones:
-        layers[zone.root].add(zone.velocity)
-    return {(r, v): fade(v, sorted(vs)) for r, vs in layers.items() for v in vs}
+def velocity_fades(zones: Sequence[Zone], *, alike: bool) -> dict[tuple[int, int], Fade]:
+    """Each velocity layer's fade by (root, velocity), for the zones of one position.
 
-
-def coherent(pack: SamplePack, folder: Path, *, pairs: int = 6) -> bool:
-    """Whether neighbouring velocity layers of one note move together, so that their fade must add to one in amplitude.
-
-    Layers from one oscillator phase are alike (correlation near 1) and would swell by 3 dB in an equal-power fade;
-    unlike ones (near 0) would dip by 3 dB in an equal-gain fade. Looks at `pairs` neighbours spread over the pack.
+    Layers that are `alike` fade all the way from one's velocity to the next one's; others cancel each other in
+    places when they sound together, and meet only around the border.
     """
-    by_place = {(z.position, z.root, z.velocity): z for z in pack.zones}
-    found: list[tuple[Zone, Zone]] = []
-    for _, zones in by_position(pack):
-        for (root, velocity), f in velocity_fades(zones).items():
-            if f.after is not None and zones:
-                at = zones[0].position
-                found.append((by_place[at, root, velocity], by_place[at, root, int(f.after)]))
-    chosen = found[:: max(1, len(found) // pairs)][:pairs]
-    likeness = [_correlation(read(folder / a.file)[0], read(folder / b.file)[0]) for a, b in chosen]
-    return bool(likeness) and float(np.median(likeness)) > 0.5
+    layers: defaultdict[int, dict[int, Zone]] = defaultdict(dict)
+    for zone in zones:
+        layers[zone.root][zone.velocity] = zone
+    found = {}
+    for root, by_velocity in layers.items():
+        velocities = sorted(by_velocity)
+        for v in velocities:
+            full = fade(v, velocities)
+            found[root, v] = full if alike else Fade(*(_narrow(side, by_velocity) for side in (full.rise, full.fall)))
+    return found
+
+
+def _narrow(side: tuple[float, float] | None, by_velocity: Mapping[int, Zone]) -> tuple[float, float] | None:
+    if side is None:
+        return None
+    top = by_velocity[int(side[0])].high_velocity
+    return max(side[0], top - _NARROW), min(side[1], top + 1 + _NARROW)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Whether neighbouring velocity layers, and neighbouring morph positions, of one note move together.
+
+    Sounds from one oscillator phase are alike (correlation near 1), and their gains must add to one, or a fade swells
+    by up to 3 dB; unlike ones (near 0) keep their level when their squared gains add to one.
+    """
+
+    velocities: bool
+    positions: bool
+
+
+def likeness(pack: SamplePack, folder: Path, *, pairs: int = 6) -> Likeness:
+    """Measured on `pairs` neighbours of each kind, spread over the pack."""
+
+    def along(key: Callable[[Zone], tuple[object, ...]], order: Callable[[Zone], tuple[float, ...]]) -> bool:
+        rows: defaultdict[tuple[object, ...], list[Zone]] = defaultdict(list)
+        for z in pack.zones:
+            rows[key(z)].append(z)
+        found = [pair for row in rows.values() for pair in itertools.pairwise(sorted(row, key=order))]
+        chosen = found[:: max(1, len(found) // pairs)][:pairs]
+        alike = [_correlation(read(folder / a.file)[0], read(folder / b.file)[0]) for a, b in chosen]
+        return bool(alike) and float(np.median(alike)) > 0.5
+
+    return Likeness(
+        velocities=along(lambda z: (z.position, z.root), lambda z: (z.velocity,)),
+        positions=along(lambda z: (z.velocity, z.root), lambda z: z.position),
+    )
 
 
 def _correlation(a: Audio, b: Audio) -> float:

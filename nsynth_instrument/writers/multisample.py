@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ..pack import SamplePack, Zone
 from .archive import write_archive
-from .layers import Fade, by_position, fade, velocity_fades
+from .layers import Fade, by_position, fade, likeness, velocity_fades
 from .names import position_name, safe
 from .xml import document, element
 
@@ -19,12 +19,13 @@ _COLOURS = ("d92e24", "249ed9", "44c8a0", "d9a424", "9a5ad9")
 
 def write(pack: SamplePack, folder: Path) -> Path:
     """Write `NAME.multisample` into the pack's folder."""
+    texts = {"multisample.xml": description(pack, alike=likeness(pack, folder).velocities)}
     files = {PurePosixPath(z.file).name: folder / z.file for z in pack.zones}
-    return write_archive(folder / f"{safe(pack.name)}.multisample", texts={"multisample.xml": description(pack)}, files=files)
+    return write_archive(folder / f"{safe(pack.name)}.multisample", texts=texts, files=files)
 
 
-def description(pack: SamplePack) -> str:
-    """The text of `multisample.xml`."""
+def description(pack: SamplePack, *, alike: bool) -> str:
+    """The text of `multisample.xml`; `alike` velocity layers fade over their whole distance."""
     positions = by_position(pack)
     last = max(1, len(positions) - 1)
     places = [round(127 * k / last) for k in range(len(positions))]
@@ -33,7 +34,7 @@ def description(pack: SamplePack) -> str:
     for k, (position, zones) in enumerate(positions):
         name = position_name(position) if len(positions) > 1 else pack.title or pack.name
         groups.append(element("group", name=name, color=_COLOURS[k % len(_COLOURS)]))
-        fades = velocity_fades(zones)
+        fades = velocity_fades(zones, alike=alike)
         ordered = sorted(zones, key=lambda z: (z.root, z.velocity))
         samples += [_sample(z, k, fades[z.root, z.velocity], fade(places[k], places)) for z in ordered]
     return document(
@@ -67,6 +68,6 @@ def _sample(z: Zone, group: int, layer: Fade, place: Fade) -> str:
 
 
 def _range(name: str, f: Fade, lowest: int) -> str:
-    low, high = (lowest if f.before is None else int(f.before)), (127 if f.after is None else int(f.after))
-    rise, fall = (0 if f.before is None else int(f.at - f.before)), (0 if f.after is None else int(f.after - f.at))
-    return element(name, low=low, high=high, low_fade=rise, high_fade=fall)
+    low, full = f.rise or (lowest, lowest)
+    falls, high = f.fall or (127, 127)
+    return element(name, low=int(low), high=int(high), low_fade=int(full - low), high_fade=int(high - falls))

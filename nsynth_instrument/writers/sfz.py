@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..audio import whole
 from ..pack import SamplePack, Zone
-from .layers import Fade, axes, by_position, coherent, fade, velocity_fades
+from .layers import Fade, axes, by_position, fade, likeness, velocity_fades
 from .names import position_name, safe
 
 AXIS_CC = (1, 2)
@@ -26,18 +26,19 @@ def write(pack: SamplePack, folder: Path) -> Path:
 def write_over(pack: SamplePack, folder: Path, path: Path, sample: Callable[[Zone], str]) -> Path:
     """Write an SFZ at `path` whose regions play the files that `sample` names, relative to the SFZ's folder."""
     grid = axes(pack)
-    velcurve = "gain" if coherent(pack, folder) else "power"
-    lines = [f"// {line}" for line in (pack.title, pack.licence) if line]
+    alike = likeness(pack, folder)
+    curves = {kind: "gain" if same else "power" for kind, same in (("vel", alike.velocities), ("cc", alike.positions))}
+    lines = [f"// {' '.join(line.split())}" for line in (pack.title, pack.licence) if line]
     morph = len(pack.positions) > 1
     controls = [f"set_cc{cc}=0 label_cc{cc}=Morph{n}" for cc, n in zip(AXIS_CC, _numbers(len(grid)), strict=False) if morph]
     lines += ["", "<control>", *controls, "", "<global>", "amp_veltrack=0 ampeg_attack=0.002"]
-    lines += [f"ampeg_release={pack.release:.3f} xf_velcurve={velcurve} xf_cccurve=power"]
+    lines += [f"ampeg_release={1.3 * pack.release:.3f} xf_velcurve={curves['vel']} xf_cccurve={curves['cc']}"]
     for position, zones in by_position(pack):
         lines += ["", "<group>", f"group_label={position_name(position) if morph else pack.name}"]
         if morph:
             places = zip(AXIS_CC, position, grid, strict=False)
             lines += [_morph(cc, fade(at, along)) for cc, at, along in places if len(along) > 1]
-        fades = velocity_fades(zones)
+        fades = velocity_fades(zones, alike=alike.velocities)
         for z in sorted(zones, key=lambda z: (z.root, z.velocity)):
             lines.append(_region(z, fades[z.root, z.velocity], sample(z)))
     with whole(path) as part:
@@ -51,21 +52,20 @@ def _numbers(count: int) -> list[str]:
 
 def _morph(cc: int, f: Fade) -> str:
     parts = []
-    if f.before is not None:
-        parts.append(f"xfin_locc{cc}={round(127 * f.before)} xfin_hicc{cc}={round(127 * f.at)}")
-    if f.after is not None:
-        parts.append(f"xfout_locc{cc}={round(127 * f.at)} xfout_hicc{cc}={round(127 * f.after)}")
+    if f.rise is not None:
+        parts.append(f"xfin_locc{cc}={round(127 * f.rise[0])} xfin_hicc{cc}={round(127 * f.rise[1])}")
+    if f.fall is not None:
+        parts.append(f"xfout_locc{cc}={round(127 * f.fall[0])} xfout_hicc{cc}={round(127 * f.fall[1])}")
     return " ".join(parts)
 
 
 def _region(z: Zone, f: Fade, sample: str) -> str:
-    low = 1 if f.before is None else int(f.before) + 1
-    high = 127 if f.after is None else int(f.after) - 1
+    low, high = (1 if f.rise is None else int(f.rise[0]) + 1), (127 if f.fall is None else int(f.fall[1]) - 1)
     parts = [f"<region> lokey={z.low_key} hikey={z.high_key} pitch_keycenter={z.root} lovel={low} hivel={high}"]
-    if f.before is not None:
-        parts.append(f"xfin_lovel={int(f.before)} xfin_hivel={z.velocity}")
-    if f.after is not None:
-        parts.append(f"xfout_lovel={z.velocity} xfout_hivel={int(f.after)}")
+    if f.rise is not None:
+        parts.append(f"xfin_lovel={f.rise[0]:.0f} xfin_hivel={f.rise[1]:.0f}")
+    if f.fall is not None:
+        parts.append(f"xfout_lovel={f.fall[0]:.0f} xfout_hivel={f.fall[1]:.0f}")
     if z.loop is not None:
         parts.append(f"loop_mode=loop_sustain loop_start={z.loop.start} loop_end={z.loop.end}")
     else:
