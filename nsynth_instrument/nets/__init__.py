@@ -1,0 +1,1 @@
+"""The networks themselves: PyTorch modules, but for their configurations, which every runtime reads."""
