@@ -108,8 +108,8 @@ class Said:
     """The network's words, in units.
 
     level: dB (frames, SLOTS); offset: of f0 (frames, SLOTS); noise: dB re 1/Hz (frames, BANDS); deviation: cents
-    (frames,); spread, flutter: mean absolute size in dB (frames, ZONES) of what level does beyond this, and of its change
-    from frame to frame; sway, wobble: the same for deviation, in cents (frames,).
+    (frames,); spread, flutter: mean absolute size in dB (frames, ZONES) of what level does within a quarter of a second beyond
+    this, and of its change from frame to frame; sway, wobble: the same for deviation, in cents (frames,).
     """
 
     level: Floats

@@ -231,8 +231,11 @@ class WithLoss(torch.nn.Module):
         self, rest: torch.Tensor, weight: torch.Tensor, levels: torch.Tensor, cents: torch.Tensor, steady: torch.Tensor,
         pitches: torch.Tensor, positions: torch.Tensor,
     ) -> torch.Tensor:  # fmt: skip
-        """Laplace likelihood of what the network did not say, and of its change by frames, under sizes that it must guess."""
-        rest, cents = rest.detach(), cents.detach()
+        """Laplace likelihood of what the network did not say, and of its change by frames, under sizes that it must guess.
+
+        Without its course over a quarter of a second: a timbre misjudged is no fluctuation.
+        """
+        rest, cents = _quick(rest.detach()), _quick(cents.detach()[:, :, None])[:, :, 0]
         spread, flutter = levels.clamp(-6, 4).chunk(2, dim=2)
         at = positions * ((timbre.ZONES - 1) / (timbre.POINTS - 1))
         total = torch.zeros((), device=rest.device)
@@ -245,6 +248,12 @@ class WithLoss(torch.nn.Module):
             w = steady[:, -error.shape[1] :]
             total = total + ((error.abs().clamp(max=60) * torch.exp(-log) + log) * w).sum() / w.sum().clamp(min=1)
         return total
+
+
+def _quick(x: torch.Tensor, frames: int = 33) -> torch.Tensor:
+    """(batch, frames, n) without its moving mean."""
+    mean = torch.nn.functional.avg_pool1d(x.transpose(1, 2), frames, 1, frames // 2, count_include_pad=False)
+    return x - mean.transpose(1, 2)
 
 
 def _read(grid: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

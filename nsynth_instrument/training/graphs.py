@@ -1,0 +1,63 @@
+"""Networks as ONNX graphs and small weight files."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from ..errors import MissingExtra
+
+
+def half_weights(module: torch.nn.Module) -> bytes:
+    """The module's weights as a safetensors file in float16."""
+    return save({k: v.detach().cpu().to(torch.float16).contiguous() for k, v in module.state_dict().items()})
+
+
+def graph(
+    module: torch.nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    output: str,
+) -> bytes:
+    """The module as an ONNX file whose large weights are kept in float16 and widened when it is loaded.
+
+    inputs: examples by the names of the forward's parameters, their first two axes free.
+    Raises MissingExtra without onnx.
+    """
+    try:
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError as e:
+        raise MissingExtra("export to ONNX", "train") from e
+
+    free = {k: {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for k in inputs}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # The exporter warns of its own insides; none of it is for whoever exports.
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        path = Path(folder) / "graph.onnx"
+        program = torch.onnx.export(
+            module.eval(), (), kwargs=dict(inputs), input_names=list(inputs), output_names=[output],
+            dynamic_shapes=free, dynamo=True, verbose=False,
+        )  # fmt: skip
+        assert program is not None
+        program.save(str(path))
+        model = onnx.load(str(path))
+    kept = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            kept.append(tensor)
+            continue
+        small = numpy_helper.from_array(numpy_helper.to_array(tensor).astype("float16"), tensor.name + "_half")
+        kept.append(small)
+        model.graph.node.insert(0, helper.make_node("Cast", [small.name], [tensor.name], to=TensorProto.FLOAT))
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    # An initializer that a Cast now makes must not be declared twice.
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
