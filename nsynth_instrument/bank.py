@@ -57,7 +57,8 @@ class Instrument:
     def at(self, note: Note) -> Floats:
         """Codes float32 (frames, 16) for any note, known or not; see `around`."""
         around = self.around(note)
-        return np.sum([self.codes[i] * np.float32(w) for i, w in around], axis=0, dtype=np.float32)
+        mean: Floats = np.sum([self.codes[i] * np.float32(w) for i, w in around], axis=0, dtype=np.float32)
+        return mean
 
 
 def _bracket(known: npt.NDArray[np.integer], wanted: int) -> Iterator[tuple[int, float]]:

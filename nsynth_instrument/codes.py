@@ -47,7 +47,7 @@ class Morph:
     def __post_init__(self) -> None:
         values = [w for _, w in self.weights]
         names = [n for n, _ in self.weights]
-        if not values or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
+        if not values or min(values) < 0 or not abs(sum(values) - 1) <= 1e-6:  # `not`, so that NaN is refused
             raise UsageError(f"weights of a morph are not negative and sum to 1: {dict(self.weights)}")
         if len(set(names)) != len(names):
             raise UsageError(f"a morph names each sound once: {', '.join(names)}")

@@ -33,7 +33,7 @@ class RenderPlan:
 
     name: of the pack and its folder; model: name of a bundle; morph: what is mixed; grid: which notes; seconds: length of
     each; rate: Hz of the WAV files; bits: 16, 24 or 32 (float); seed, temperature: of what the decoder samples;
-    formats: of `writers.FORMATS`.
+    loops: whether held notes get a loop; formats: of `writers.FORMATS`.
     """
 
     name: str
@@ -45,6 +45,7 @@ class RenderPlan:
     bits: int = 24
     seed: int = 0
     temperature: float = 1.0
+    loops: bool = True
     formats: tuple[str, ...] = ("sfz",)
 
     def __post_init__(self) -> None:
@@ -69,7 +70,7 @@ class RenderPlan:
         The order of sounds, the name and the formats change nothing.
         """
         weights = sorted((n, w) for n, w in self.morph.weights if w)
-        sound = [float(self.seconds), self.rate, self.bits, self.seed, float(self.temperature)]
+        sound = [float(self.seconds), self.rate, self.bits, self.seed, float(self.temperature), self.loops]
         heard = [bundle, weights, self.grid.pitches, self.grid.velocities, *sound]
         return hashlib.sha256(json.dumps(heard).encode()).hexdigest()
 
@@ -83,6 +84,7 @@ class RenderPlan:
             "bits": self.bits,
             "seed": self.seed,
             "temperature": self.temperature,
+            "loops": self.loops,
             "formats": list(self.formats),
             "morph": dict(self.morph.weights),
             "grid": {"keys": _keys_text(self.grid.pitches), "velocities": list(self.grid.velocities)},
@@ -128,7 +130,7 @@ class RenderPlan:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "name": str, "model": str, "seconds": (int, float), "rate": int, "bits": int, "seed": int, "temperature": (int, float),
-    "formats": list, "morph": dict, "grid": dict,
+    "loops": bool, "formats": list, "morph": dict, "grid": dict,
 }  # fmt: skip
 
 
@@ -141,7 +143,8 @@ def _checked(raw: object, types: Mapping[str, type | tuple[type, ...]] | None, w
             close = difflib.get_close_matches(key, types, n=1)
             hint = f"did you mean {close[0]}?" if close else "there are: " + ", ".join(types)
             raise DataError(f"{where} has no setting {key!r}; {hint}")
-        if not isinstance(value, types[key] if types is not None else (int, float)) or isinstance(value, bool):
+        wanted = types[key] if types is not None else (int, float)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise DataError(f"{where}: {key} cannot be {value!r}")
     return dict(raw)
 

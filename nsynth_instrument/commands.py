@@ -1,0 +1,196 @@
+"""The commands `render` and `list`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .codes import Morph
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .preset import RenderPlan
+
+PACKS = Path("exports/packs")
+"""Where packs go when no folder is named, below the folder one is in."""
+
+
+@click.command(epilog="Example: nsynth-instrument render --a flute --b bass --mix 0.25 --format sfz,sf2")
+@click.option("--a", metavar="NAME", help="The first sound: an instrument of `nsynth-instrument list`.")
+@click.option("--b", metavar="NAME", help="The second sound.")
+@click.option("--mix", type=float, metavar="0..1", help="How much of the second: 0 is all A, 1 is all B.  [default: 0.5]")
+@click.option("--c", metavar="NAME", help="A third sound; with --d, the four are corners: A B above, C D below.")
+@click.option("--d", metavar="NAME", help="The fourth sound.")
+@click.option("--x", type=float, metavar="0..1", help="From A and C to B and D.  [default: 0.5]")
+@click.option("--y", type=float, metavar="0..1", help="From A and B to C and D.  [default: 0.5]")
+@click.option("--preset", metavar="NAME|FILE", help="A plan to start from: one of `list`, or a TOML file.")
+@click.option("--name", help="What to call the pack.  [default: after the sounds]")
+@click.option("--grid", metavar="KEYS", help="keys (21-108), full (0-127), one key, 21-108, or 21-108/3.  [default: keys]")
+@click.option("--velocities", metavar="V,V,...", help="Velocity layers.  [default: 25,50,75,100,127]")
+@click.option("--seconds", type=float, help="Length of a note; it is let go 1 s before its end.  [default: 4]")
+@click.option("--rate", type=int, metavar="HZ", help="Sample rate of the files.  [default: 48000]")
+@click.option("--bits", type=int, help="16, 24 or 32 (float).  [default: 24]")
+@click.option("--model", metavar="NAME", help="A model of `list`.  [default: harmonic]")
+@click.option("--seed", type=int, help="Of what the model draws at random.  [default: 0]")
+@click.option("--temperature", type=float, help="How lively: 0 is smooth, 1 natural.  [default: 1]")
+@click.option("--loops/--no-loops", default=None, help="Loop notes that hold their level.  [default: loops]")
+@click.option("--format", "formats", metavar="F,F,...", help="What to write: sfz, sf2, ..., or all.  [default: sfz]")
+@click.option("--runtime", type=click.Choice(["auto", "kernel", "onnx", "torch"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), help="Processor cores to use.  [default: all]")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The pack's folder.  [default: exports/packs/NAME]")
+@click.option("--force", is_flag=True, help="Replace another pack that is in the folder.")
+@click.option("--plan", "only_plan", is_flag=True, help="Print the plan as TOML and render nothing.")
+def render(
+    *, out: Path | None, force: bool, only_plan: bool, runtime: str, device: str, threads: int | None, **options: Any
+) -> None:
+    """Render what lies between sounds: every key and velocity, as a sample pack.
+
+    Prints the pack's folder. An interrupted render goes on when the same command is run again; a finished one is not
+    rendered twice.
+    """
+    plan = plan_of(**options)
+    if only_plan:
+        click.echo(plan.to_toml(), nl=False)
+        return
+    from .progress import Bar
+    from .render import render as steps
+
+    folder = out or PACKS / plan.name
+    with Bar(plan.seconds) as bar:
+        for step in steps(plan, folder, runtime=runtime, device=device, threads=threads, force=force):
+            bar.show(step.stage, step.done, step.of, step.words)
+    click.echo(folder)
+
+
+def plan_of(
+    *,
+    preset: str | None,
+    name: str | None,
+    grid: str | None,
+    velocities: str | None,
+    formats: str | None,
+    a: str | None,
+    b: str | None,
+    c: str | None,
+    d: str | None,
+    mix: float | None,
+    x: float | None,
+    y: float | None,
+    **others: Any,
+) -> RenderPlan:
+    """The plan that the options of `render` ask for, with full names. Raises UsageError if they contradict each other."""
+    from .bundle import find
+    from .notes import KEYBOARD, NoteGrid
+    from .preset import RenderPlan, load
+    from .render import read_bank, resolve
+    from .writers import parse_formats
+
+    change = {k: v for k, v in others.items() if v is not None}
+    if formats is not None:
+        change["formats"] = parse_formats(formats)
+    if preset is None:
+        morph, suffix = _morph(a, b, c, d, mix, x, y)
+        plan = RenderPlan("unnamed", morph, KEYBOARD)
+    else:
+        plan = load(preset)
+        morph, suffix = _remix(plan.morph, (a, b, c, d, x, y), mix)
+    if grid is not None or velocities is not None:
+        layers = plan.grid.velocities if velocities is None else _numbers(velocities)
+        change["grid"] = NoteGrid(plan.grid.pitches, layers) if grid is None else NoteGrid.parse(grid, layers)
+    plan = dataclasses.replace(plan, morph=morph, **change)
+    plan = resolve(plan, read_bank(find(plan.model)))
+    start = plan.name if preset else "-".join(plan.morph.names)
+    return dataclasses.replace(plan, name=name or start + suffix)
+
+
+def _morph(
+    a: str | None, b: str | None, c: str | None, d: str | None, mix: float | None, x: float | None, y: float | None
+) -> tuple[Morph, str]:
+    """The morph asked for, and what it adds to the default name."""
+    if a is None:
+        raise UsageError("name what to render: --a and --b, or --preset; nsynth-instrument list shows what there is")
+    if c is None and d is None:
+        if x is not None or y is not None:
+            raise UsageError("--x and --y place a sound between four; name --c and --d too, or use --mix")
+        if b is None and mix is not None:
+            raise UsageError("--mix is between two sounds; name the second with --b")
+        mix = 0.5 if mix is None else mix
+        return Morph.between(a, b or a, mix), "" if mix == 0.5 else f"-{100 * mix:g}"
+    if b is None or c is None or d is None or mix is not None:
+        raise UsageError("four sounds are --a, --b, --c and --d, placed by --x and --y; --mix is for two")
+    x, y = 0.5 if x is None else x, 0.5 if y is None else y
+    return Morph.corners(a, b, c, d, x, y), "" if x == y == 0.5 else f"-{100 * x:g}-{100 * y:g}"
+
+
+def _remix(morph: Morph, others: tuple[str | float | None, ...], mix: float | None) -> tuple[Morph, str]:
+    """A preset's morph, at another mix if one is given."""
+    if any(o is not None for o in others):
+        raise UsageError("--preset names the sounds already; leave --a, --b, --c, --d, --x and --y out, or the preset")
+    if mix is None:
+        return morph, ""
+    if len(morph.names) != 2:
+        raise UsageError(f"--mix is between two sounds, and this preset has {len(morph.names)}")
+    return Morph.between(*morph.names, mix), f"-{100 * mix:g}"
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(v) for v in text.split(",")}))
+    except ValueError as e:
+        raise UsageError(f"velocities {text!r} are not numbers with commas between them, such as 25,50,75,100,127") from e
+
+
+@click.command("list")
+@click.option("--model", metavar="NAME", help="Whose instruments to show.  [default: harmonic]")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def list_(*, model: str | None, as_json: bool) -> None:
+    """Show the instruments of a model, the presets, and the models."""
+    from .bundle import DEFAULT, find, installed
+    from .notes import key_name
+    from .preset import load, shipped
+    from .render import read_bank
+
+    bank = read_bank(find(model or DEFAULT))
+    presets = {name: load(name) for name in shipped()}
+    if as_json:
+        click.echo(json.dumps({
+            "instruments": [
+                {
+                    "name": i.name, "title": i.title, "family": i.family, "source": i.source, "licence": i.licence,
+                    "notes": len(i.pitches), "low": int(i.pitches.min()), "high": int(i.pitches.max()),
+                }
+                for i in bank
+            ],
+            "presets": [{"name": n, "morph": dict(p.morph.weights), "model": p.model} for n, p in presets.items()],
+            "models": [
+                {"name": b.name, "kind": b.kind, "rate": b.rate, "default": b.name == DEFAULT, "folder": str(b.folder)}
+                for b in installed()
+            ],
+        }, indent=1))  # fmt: skip
+        return
+    _table(
+        ("instrument", "family", "source", "keys", "notes", "title"),
+        [
+            (i.name, i.family, i.source, f"{key_name(min(i.pitches))}..{key_name(max(i.pitches))}", len(i.pitches), i.title)
+            for i in sorted(bank, key=lambda i: (i.family, i.name))
+        ],
+    )
+    _table(("preset", "sounds"), [(n, ", ".join(f"{s} {w:.0%}" for s, w in p.morph.weights)) for n, p in presets.items()])
+    _table(
+        ("model", "kind", "rate", ""),
+        [(b.name, b.kind, f"{b.rate} Hz", "default" if b.name == DEFAULT else "") for b in installed()],
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    lines = [head, *([str(c) for c in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
+    click.echo()

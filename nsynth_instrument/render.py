@@ -1,0 +1,289 @@
+"""A plan becomes a pack: every note decoded once and kept, then all of them written with one gain.
+
+In the pack's folder, `.work/FINGERPRINT/` holds the notes that are decoded, and `.work/pack/` the files that are written;
+those move to their places in the end, and `.work` goes. Whatever stops a render, the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import __version__, audio, bundle
+from .audio import Audio
+from .bank import InstrumentBank
+from .bundle import Bundle
+from .codecs import Codec
+from .codes import Morph, frames_for
+from .dsp.loops import bake, find_loop, release_seconds
+from .dsp.pitch import cents_off, loudest_rms
+from .errors import DataError, NsynthError
+from .executors.local import Arrays, Blocks, each, fill
+from .mixing import RELEASE, find_instrument, mix
+from .notes import Area, Note
+from .pack import MANIFEST, Loop, SamplePack, Zone
+from .preset import RenderPlan
+from .report import README, REPORT, Measured, summary, write_readme, write_report
+from .runtimes import open_codec
+from .writers import write_formats
+from .writers.names import sample_file
+from .writers.wav import write_wav
+
+BANK = "bank.safetensors"
+WORK = ".work"
+PEAK = 10 ** (-1 / 20)
+"""Of full scale: the loudest frame of a pack, -1 dBFS."""
+FADE = 0.05
+"""s at the end of a note that are faded."""
+DITHER = 0x0D17
+"""What a note's dither has in place of its seed's low bits, so as not to follow the decoder's noise."""
+FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release")])
+"""Of a finished note: its loop (-1 without one), peak, cents off, loudness, and s to fade after its release."""
+
+@dataclass(frozen=True)
+class Progress:
+    """One step: `done` of `of` in `stage` ("decode", "write", or a format); `words`, if any, are for people."""
+
+    stage: str
+    done: int
+    of: int
+    words: str = ""
+
+
+def read_bank(model: Bundle) -> InstrumentBank:
+    """The instruments that a model knows. Raises BundleError or DataError when they are damaged."""
+    return InstrumentBank.read(model.path(BANK))
+
+
+def resolve(plan: RenderPlan, bank: InstrumentBank) -> RenderPlan:
+    """The same plan with the instruments' full names. Raises UnknownName for one that is not in the bank."""
+    weights: dict[str, float] = {}
+    for name, weight in plan.morph.weights:
+        full = find_instrument(bank, name).name
+        weights[full] = weights.get(full, 0.0) + weight
+    return dataclasses.replace(plan, morph=Morph.of(weights))
+
+
+def render(
+    plan: RenderPlan,
+    folder: Path,
+    *,
+    runtime: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    force: bool = False,
+) -> Iterator[Progress]:
+    """Render `plan` into the pack's folder; yields the progress, and ends when the pack is whole.
+
+    A pack of the same sound that is there already stays (a format that it lacks is added). Raises NsynthError for all
+    that a user can mend, among it a folder that holds another pack, unless `force` replaces it.
+    """
+    found = bundle.find(plan.model)
+    bank = read_bank(found)
+    plan = resolve(plan, bank)
+    fingerprint = plan.fingerprint(found.fingerprint)
+    old = _there(folder)
+    if old is not None and old.versions.get("fingerprint") == fingerprint and _complete(old, folder):
+        yield Progress("decode", len(plan.grid), len(plan.grid), f"{folder} holds this pack already; nothing to render")
+        lacking = [f for f in plan.formats if f not in old.plan.get("formats", ())]
+        yield from _formats(old, folder, lacking)
+        if lacking:
+            formats = [*old.plan.get("formats", ()), *lacking]
+            dataclasses.replace(old, plan={**old.plan, "formats": formats}).save(folder)
+        return
+    if (folder / MANIFEST).exists() and not force:
+        other = _difference(plan, old)
+        raise NsynthError(f"{folder} holds another pack ({other}); choose another folder with --out, or replace it with --force")
+    _room(plan, folder)
+    codec = open_codec(found, runtime, threads=threads, device=device)
+    blocks = Blocks(folder / WORK / f"{fingerprint[:24]}-{__version__}", len(plan.grid))
+    job = _Job(plan, found, bank, codec, blocks, fingerprint, threads)
+    yield Progress("decode", sum(map(len, blocks.done())), blocks.count, f"{plan.model} on {codec.runtime}")
+    yield from job.decode()
+    staged = folder / WORK / "pack"
+    shutil.rmtree(staged, ignore_errors=True)
+    pack, rows = yield from job.write(staged)
+    yield from _formats(pack, staged, plan.formats)
+    write_report(rows, staged / REPORT)
+    write_readme(pack, rows, staged / README, plan=plan.to_toml())
+    _publish(pack, staged, folder, old)
+    yield Progress("done", blocks.count, blocks.count, summary(rows))
+
+
+def _there(folder: Path) -> SamplePack | None:
+    try:
+        return SamplePack.load(folder)
+    except DataError:
+        return None
+
+
+def _complete(pack: SamplePack, folder: Path) -> bool:
+    return all((folder / z.file).is_file() for z in pack.zones)
+
+
+def _difference(plan: RenderPlan, old: SamplePack | None) -> str:
+    if old is None:
+        return "a damaged one"
+    mine, theirs = plan.to_dict(), old.plan
+    other = [k for k in mine if k not in ("name", "formats") and mine[k] != theirs.get(k)]
+    if not other:
+        return "incomplete, or made with another version of the model"
+    return "its " + " and ".join(other) + (" differ" if len(other) > 1 else " differs")
+
+
+def _room(plan: RenderPlan, folder: Path) -> None:
+    """Raises NsynthError when the disk has no room for the notes, kept and written, or the folder cannot be made."""
+    need = len(plan.grid) * plan.seconds * plan.rate * (4 + plan.bits // 8) * 1.05
+    try:
+        (folder / WORK).mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as e:
+        raise NsynthError(f"cannot write in {folder} ({e.strerror}); choose another folder with --out") from e
+    if need > free:
+        raise NsynthError(
+            f"the render needs {need / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room, choose another "
+            "folder with --out, or fewer keys with --grid 21-108/3"
+        )
+
+
+def _formats(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator[Progress]:
+    for step in write_formats(pack, folder, formats):
+        yield Progress(step.format, step.done, step.of)
+
+
+def _publish(pack: SamplePack, staged: Path, folder: Path, old: SamplePack | None) -> None:
+    """Move the files to their places; `pack.json` goes first and comes last, so that it never speaks of what is not there."""
+    try:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for stale in {z.file for z in old.zones} - {z.file for z in pack.zones} if old else ():
+            (folder / stale).unlink(missing_ok=True)
+        for path in sorted(p for p in staged.rglob("*") if p.is_file()):
+            target = folder / path.relative_to(staged)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+        pack.save(folder)
+    except OSError as e:
+        cure = "close what uses them and run the same command again"
+        raise NsynthError(f"cannot put the files in {folder} ({e.strerror or e}); {cure}") from e
+    shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the two passes over the notes share."""
+
+    plan: RenderPlan
+    found: Bundle
+    bank: InstrumentBank
+    codec: Codec
+    blocks: Blocks
+    fingerprint: str
+    threads: int | None
+
+    def decode(self) -> Iterator[Progress]:
+        """First pass: every note that is not kept yet, decoded, finished and kept."""
+        plan, notes = self.plan, list(self.plan.grid)
+        sounds = [(self.bank[name], weight) for name, weight in plan.morph.weights if weight]
+        frames = frames_for(plan.seconds)
+
+        def make(run: range) -> list[Audio]:
+            some = [notes[i] for i in run]
+            codes = [mix(sounds, n, frames) for n in some]
+            return self.codec.decode(codes, some, seed=plan.seed, temperature=plan.temperature)
+
+        def finish(run: range, made: list[Audio]) -> Arrays:
+            done = [_finish(plan, notes[i], a, self.codec.rate) for i, a in zip(run, made, strict=True)]
+            return {"audio": np.stack([a for a, _ in done]), "facts": np.array([f for _, f in done], FACTS)}
+
+        kept = sum(map(len, self.blocks.done()))
+        for run in fill(self.blocks, make, finish, size=self.codec.batch, threads=self.threads):
+            kept += len(run)
+            yield Progress("decode", kept, self.blocks.count)
+
+    def write(self, folder: Path) -> Generator[Progress, None, tuple[SamplePack, list[Measured]]]:
+        """Second pass: all notes as WAV files in `folder`, with one gain."""
+        plan, areas, runs = self.plan, self.plan.grid.zones(), self.blocks.done()
+        facts = np.concatenate([self.blocks.get(r, "facts") for r in runs])
+        gain = PEAK / _loudest(facts["peak"])
+        title = _title(plan, self.bank)
+
+        def write(i: int) -> list[Zone]:
+            kept = self.blocks.get(runs[i], "audio")
+            return [one(areas[n], kept[n - runs[i].start], facts[n]) for n in runs[i]]
+
+        def one(area: Area, sound: Audio, fact: Any) -> Zone:
+            note, file = area.note, sample_file(plan.name, area.note)
+            loop = Loop(int(fact["start"]), int(fact["end"])) if fact["end"] > 0 else None
+            written = write_wav(
+                folder / file, sound * np.float32(gain), plan.rate, bits=plan.bits, root=note.pitch, loop=loop,
+                low_key=area.low_key, high_key=area.high_key, low_velocity=area.low_velocity, high_velocity=area.high_velocity,
+                title=title, licence=self.found.licence, rng=note.rng(plan.seed ^ DITHER) if plan.bits == 16 else None,
+            )  # fmt: skip
+            return Zone(
+                file, note.pitch, note.velocity, area.low_key, area.high_key, area.low_velocity, area.high_velocity,
+                written.frames, loop=loop, peak=written.peak, sha256=written.sha256,
+            )  # fmt: skip
+
+        zones: list[Zone] = []
+        for some in each(range(len(runs)), write, threads=self.threads):
+            zones += some
+            yield Progress("write", len(zones), self.blocks.count)
+        rows = [
+            Measured(Note(z.root, z.velocity), z.file, float(f["cents"]), float(f["loudness"]) * gain, z.peak, z.loop is not None)
+            for z, f in zip(zones, facts, strict=True)
+        ]
+        return self.pack(tuple(zones), title, release=float(np.median(facts["release"]))), rows
+
+    def pack(self, zones: tuple[Zone, ...], title: str, *, release: float) -> SamplePack:
+        """The pack's description."""
+        plan, model = self.plan, self.found
+        instruments = [self.bank[name] for name in plan.morph.names]
+        return SamplePack(
+            plan.name, title, plan.rate, plan.bits, zones, release=release, licence=model.licence,
+            sources=(*(f"{i.title} ({i.licence})" for i in instruments), *model.sources),
+            description=f"Decoded from mixed NSynth codes by the model {model.name} ({model.kind}); no recording is in it.",
+            plan=plan.to_dict(),
+            versions={
+                "nsynth-instrument": __version__, "model": f"{model.name} {model.fingerprint[:16]}",
+                "runtime": self.codec.runtime, "numpy": np.__version__, "python": platform.python_version(),
+                "fingerprint": self.fingerprint,
+            },
+        )  # fmt: skip
+
+
+def _finish(plan: RenderPlan, note: Note, made: Audio, rate: int) -> tuple[Audio, tuple[float, ...]]:
+    """A note at the pack's rate and length, its loop baked in, and what FACTS says of it."""
+    if not np.isfinite(made).all():
+        at = f"key {note.pitch}, velocity {note.velocity}"
+        raise NsynthError(f"the model made values that are not numbers at {at}; try another --runtime")
+    sound = audio.fit(audio.resample(made, rate, plan.rate), round(plan.seconds * plan.rate))
+    sound = audio.fade(sound, round(FADE * plan.rate))
+    hold = plan.seconds - RELEASE
+    loop = find_loop(sound, plan.rate, note.hz, hold_seconds=hold) if plan.loops else None
+    if loop:
+        sound = bake(sound, loop)
+    start, end = (loop.start, loop.end) if loop else (-1, -1)
+    release = release_seconds(sound, plan.rate, hold_seconds=hold)
+    peak, cents = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
+    return sound, (start, end, peak, cents, loudest_rms(sound, plan.rate), release)
+
+
+def _loudest(peaks: npt.NDArray[np.floating]) -> float:
+    loudest = float(peaks.max())
+    if loudest < 1e-6:
+        raise NsynthError("the model made silence; choose other sounds, or another --model")
+    return loudest
+
+
+def _title(plan: RenderPlan, bank: InstrumentBank) -> str:
+    """The pack's name for people: '75 % Flute, 25 % Acoustic Bass'."""
+    parts = [(w, bank[n].title) for n, w in plan.morph.weights if w]
+    return parts[0][1] if len(parts) == 1 else ", ".join(f"{100 * w:.0f} % {t}" for w, t in parts)

@@ -1,0 +1,85 @@
+"""What a pack says about itself: `report.csv`, one line a note, and a README for whoever finds the folder."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .audio import db, whole
+from .notes import Note, key_name
+from .pack import SamplePack
+
+REPORT = "report.csv"
+README = "README.txt"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One note as it was written. cents: off 12-TET, NaN without a clear pitch; loudness: RMS of full scale of its loudest
+    0.4 s; peak: of full scale; looped: whether it has a loop.
+    """
+
+    note: Note
+    file: str
+    cents: float
+    loudness: float
+    peak: float
+    looped: bool
+
+
+def write_report(rows: Sequence[Measured], path: Path) -> Path:
+    """One line a note: key, name, velocity, cents off 12-TET (empty without a clear pitch), dB of full scale, file."""
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as f:
+        out = csv.writer(f, lineterminator="\n")
+        out.writerow(["key", "name", "velocity", "cents_off", "loudness_dbfs", "peak_dbfs", "loop", "file"])
+        for r in rows:
+            cents = "" if math.isnan(r.cents) else f"{r.cents:+.2f}"
+            out.writerow([
+                r.note.pitch, key_name(r.note.pitch), r.note.velocity, cents, f"{db(r.loudness):.1f}", f"{db(r.peak):.1f}",
+                "yes" if r.looped else "no", r.file,
+            ])  # fmt: skip
+    return path
+
+
+def summary(rows: Sequence[Measured]) -> str:
+    """The report in a sentence: tuning, loudness, loops."""
+    cents = np.abs([r.cents for r in rows if not math.isnan(r.cents)])
+    tuned = "without a clear pitch"
+    if len(cents):
+        tuned = f"in tune to {np.median(cents):.1f} cents (median; 9 in 10 within {np.quantile(cents, 0.9):.1f})"
+    vague = f", {len(rows) - len(cents)} without a clear pitch" if 0 < len(cents) < len(rows) else ""
+    levels = [db(r.loudness) for r in rows]
+    looped = sum(r.looped for r in rows)
+    return f"{len(rows)} notes {tuned}{vague}; loudness {min(levels):.0f} to {max(levels):.0f} dBFS; {looped} looped"
+
+
+def write_readme(pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan: str) -> Path:
+    """What the folder is, how its files are called, whose sounds it comes from and how to make it again."""
+    bits = "32-bit float" if pack.bits == 32 else f"{pack.bits}-bit"
+    lines = [
+        pack.title, "=" * len(pack.title), "",
+        pack.description, "",
+        f"{summary(rows)[0].upper()}{summary(rows)[1:]} (every note: {REPORT}).", "",
+        "Files",
+        "-----",
+        f"{pack.zones[0].file} and so on: name, MIDI key (middle C = 60 = C4), the key's name, velocity.",
+        f"Mono, {pack.rate} Hz, {bits}. One gain for all files, so velocities keep their dynamics; a player must not",
+        "add its own (the maps beside this file see to that). pack.json holds the plan, the hashes and the versions.", "",
+        "Licence",
+        "-------",
+        pack.licence, "",
+        *(f"- {s}" for s in pack.sources), "",
+        "Made with",
+        "---------",
+        *(f"{k}: {v}" for k, v in pack.versions.items()), "",
+        "To make it again, save the following as pack.toml and run: nsynth-instrument render --preset pack.toml", "",
+        *(f"    {line}".rstrip() for line in plan.splitlines()),
+    ]  # fmt: skip
+    with whole(path) as part:
+        part.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
+    return path

@@ -1,0 +1,62 @@
+"""A whole small model of the real kind, with random weights: what `render` needs, in a tenth of a second."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from nsynth_instrument import bundle
+from nsynth_instrument.bank import Instrument, InstrumentBank
+from nsynth_instrument.bundle import Bundle
+
+
+def instrument(name: str, *, family: str = "flute", seed: int = 0, frames: int = 125) -> Instrument:
+    """Random codes at every octave and two velocities."""
+    rng = np.random.default_rng(seed)
+    grid = [(p, v) for p in range(24, 100, 12) for v in (50, 100)]
+    pitches, velocities = (np.array(column, np.int16) for column in zip(*grid, strict=True))
+    codes = np.clip(rng.normal(0, 0.8, (len(grid), 1, 16)) + rng.normal(0, 0.1, (len(grid), frames, 16)), -3, 3)
+    return Instrument(name, family, "acoustic", name.title(), "MIT", pitches, velocities, codes.astype(np.float32))
+
+
+def small_bundle(folder: Path, *, name: str = "harmonic", seed: int = 0) -> Bundle:
+    """A harmonic bundle with a narrow random network and four instruments."""
+    from nsynth_instrument.nets.harmonic import Harmonic, HarmonicConfig
+
+    config = HarmonicConfig(encoder=8, slow=8, fast=8)
+    rng = np.random.default_rng(seed)
+    weights = {k: rng.normal(0, 0.2, tuple(v.shape)).astype(np.float32) for k, v in Harmonic(config).state_dict().items()}
+    sounds = [("flute", "flute"), ("bass", "bass"), ("piano", "keyboard"), ("pizzicato", "string")]
+    bank = InstrumentBank.of(instrument(n, family=f, seed=i) for i, (n, f) in enumerate(sounds))
+    return bundle.write(
+        folder / name,
+        {"weights.safetensors": save(weights), "bank.safetensors": bank.to_bytes()},
+        name=name,
+        kind="harmonic",
+        rate=48000,
+        hop=1536,
+        dims=16,
+        licence="MIT",
+        sources=("made of random numbers",),
+        network=config.to_dict(),
+        training={"seed": seed},
+    )
+
+
+@pytest.fixture(scope="session")
+def _model(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return small_bundle(tmp_path_factory.mktemp("home") / "models")
+
+
+@pytest.fixture
+def model(_model: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bundle]:
+    """The small model is the user's own and shadows the shipped one; the current folder is empty."""
+    monkeypatch.setenv("NSYNTH_INSTRUMENT_HOME", str(_model.folder.parent.parent))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    yield _model
+    assert os.access(_model.folder, os.R_OK)
