@@ -7,7 +7,7 @@ siblings with one shape, `Codec`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ import numpy.typing as npt
 from ..notes import Note
 
 Floats = npt.NDArray[np.float32]
+
+Kept = tuple[Mapping[str, npt.NDArray[np.generic]], int, float]
+"""An instrument's detail, which of its notes, and how much of it."""
 
 
 class Codec(Protocol):
@@ -36,7 +39,7 @@ class Codec(Protocol):
     def detail(
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:
-        """What the decoder would lose of these notes, arrays (notes, ...) for a bank; None if the codec keeps none."""
+        """What the decoder would lose of these notes, as arrays for a bank; None if the codec keeps none."""
         ...
 
     def decode(
@@ -46,10 +49,11 @@ class Codec(Protocol):
         *,
         seed: int = 0,
         temperature: float = 1.0,
-        detail: Sequence[Mapping[str, Any] | None] | None = None,
+        detail: Sequence[Sequence[Kept]] | None = None,
     ) -> list[Floats]:
         """Audio (samples,) of each note at its pitch and velocity.
 
-        Noise is drawn from `note.rng(seed)` alone, so a note does not depend on its batch.
+        Noise is drawn from `note.rng(seed)` alone, so a note does not depend on its batch. detail: for each note
+        what is added of what banks keep.
         """
         ...

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle import Bundle
+from ..dsp import detail as details
 from ..dsp import timbre
 from ..dsp.fluctuation import enliven
 from ..dsp.partials import RATE, Partials, analyse, silenced, synthesise
 from ..notes import Note
+from . import Kept
 
 Floats = npt.NDArray[np.float32]
 
@@ -66,7 +68,9 @@ class HarmonicCodec:
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:
         """See `Codec.detail`."""
-        return None
+        features = self.analyse(audio, notes)
+        said = self.features(codes, notes)
+        return details.stack([details.keep(f, s) for f, s in zip(features, said, strict=True)])
 
     def features(
         self, codes: Sequence[Floats], notes: Sequence[Note], *, release: float | None = None
@@ -93,16 +97,17 @@ class HarmonicCodec:
         *,
         seed: int = 0,
         temperature: float = 1.0,
-        detail: Sequence[Mapping[str, Any] | None] | None = None,
+        detail: Sequence[Sequence[Kept]] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature scales the fluctuation that is sampled; 0 leaves smooth partials."""
 
-        def one(said: timbre.Said, note: Note) -> Floats:
+        def one(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> Floats:
             rng = note.rng(seed)
+            said = details.add(said, note.hz, [(details.recall(k, i, len(said.level)), w) for k, i, w in kept])
             return synthesise(silenced(in_tune(enliven(said, note.hz, rng, temperature))), rng)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(one, self.features(codes, notes), notes))
+            return list(pool.map(one, self.features(codes, notes), notes, detail or [()] * len(notes)))
 
 
 def in_tune(note: Partials) -> Partials:

@@ -7,7 +7,7 @@ levels weigh by what is audible, so that most values are zero and a wheel or a z
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ _DEPTH = 80.0
 
 @dataclass(frozen=True, eq=False)
 class Detail:
-    """One note's detail, decoded. level (frames, SLOTS) dB, noise (frames, BANDS) dB, offset (frames, SLOTS), deviation (frames,) cents."""
+    """One note's: level (frames, SLOTS) dB, noise (frames, BANDS) dB, offset (frames, SLOTS), deviation (frames,) cents."""
 
     level: Floats
     noise: Floats
@@ -63,28 +63,36 @@ def keep(note: Partials, said: timbre.Said) -> dict[str, Bytes]:
     noise = np.maximum(note.noise, hush) - np.maximum(said.noise, hush)
     # An offset matters where its slot sounds.
     sounding = np.clip((note.level - low) / 40, 0, 1)
-    offset = ((note.offset - said.offset) * sounding)[:, :_BENT]
+    offset = np.asarray(((note.offset - said.offset) * sounding)[:, :_BENT], np.float32)
     deviation = note.deviation - said.deviation
     return {
-        "level": _pack(level, _LEVEL, _STEP_LEVEL),
+        "level": _pack(level[:, :n], _LEVEL, _STEP_LEVEL),
         "noise": _pack(noise, _NOISE, _STEP_NOISE),
         "offset": _pack(offset, _OFFSET, _STEP_OFFSET),
         "deviation": np.rint(deviation[::_PITCH] * 2).clip(-127, 127).astype(np.int8),
     }
 
 
-def recall(kept: dict[str, npt.NDArray[np.generic]], frames: int) -> Detail:
-    """The detail of a note of `frames` frames (which must be the length that it was kept at)."""
-    offset = np.zeros((frames, SLOTS), np.float32)
-    offset[:, :_BENT] = _unpack(kept["offset"], _OFFSET, _STEP_OFFSET, frames)
-    at = np.arange(frames) / _PITCH
-    deviation = np.interp(at, np.arange(len(kept["deviation"])), np.asarray(kept["deviation"], np.float32) / 2)
-    return Detail(
-        _unpack(kept["level"], _LEVEL, _STEP_LEVEL, frames),
-        _unpack(kept["noise"], _NOISE, _STEP_NOISE, frames),
-        offset,
-        deviation.astype(np.float32),
-    )
+def stack(kept: Sequence[dict[str, Bytes]]) -> dict[str, npt.NDArray[np.generic]]:
+    """Kept notes side by side: `level` (coefficients, slots of all notes), `slots` (notes,), the rest (notes, ...)."""
+    slots = np.array([k["level"].shape[1] for k in kept], np.int16)
+    out: dict[str, npt.NDArray[np.generic]] = {"level": np.concatenate([k["level"] for k in kept], axis=1), "slots": slots}
+    longest = max(len(k["deviation"]) for k in kept)
+    deviation = [np.pad(k["deviation"], (0, longest - len(k["deviation"]))) for k in kept]
+    return out | {k: np.stack([one[k] for one in kept]) for k in ("noise", "offset")} | {"deviation": np.stack(deviation)}
+
+
+def recall(kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int) -> Detail:
+    """The detail of one of the notes that were stacked, at `frames` frames: what is held is stretched or shortened."""
+    slots = np.asarray(kept["slots"], np.int64)
+    start, n = int(slots[:note].sum()), int(slots[note])
+    level, offset = np.zeros((frames, SLOTS), np.float32), np.zeros((frames, SLOTS), np.float32)
+    level[:, :n] = _unpack(kept["level"][:, start : start + n], _LEVEL, _STEP_LEVEL, frames)
+    offset[:, :_BENT] = _unpack(kept["offset"][note], _OFFSET, _STEP_OFFSET, frames)
+    pitch = np.asarray(kept["deviation"][note], np.float32) / 2
+    deviation = np.interp(np.linspace(0, len(pitch) - 1, frames), np.arange(len(pitch)), pitch)
+    noise = _unpack(kept["noise"][note], _NOISE, _STEP_NOISE, frames)
+    return Detail(level, noise, offset, deviation.astype(np.float32))
 
 
 def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float]]) -> timbre.Said:
@@ -97,15 +105,16 @@ def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float]]) -
         return said
     n = slots_for(f0)
     level, noise, offset, deviation = said.level.copy(), said.noise.copy(), said.offset.copy(), said.deviation.copy()
-    for d, w in details:
-        w = np.float32(w)
+    for d, weight in details:
+        w = np.float32(weight)
         level[:, :n] += w * d.level[:, :n]
         noise += w * d.noise
         offset[:, :n] += w * d.offset[:, :n]
         deviation += w * d.deviation
     rest = np.float32(np.sqrt(max(0.0, 1 - share**2)))
+    offset = np.clip(offset, -0.5, 0.5)
     return timbre.Said(
-        level, np.clip(offset, -0.5, 0.5), noise, deviation, said.spread * rest, said.flutter, said.sway * rest, said.wobble * rest
+        level, offset, noise, deviation, said.spread * rest, said.flutter, said.sway * rest, said.wobble * rest
     )
 
 
