@@ -62,9 +62,8 @@ def make(
         ranges |= {"low_velocity": area.low_velocity, "high_velocity": area.high_velocity}
         done = write_wav(folder / file, audio, rate, bits=bits, root=root, loop=loop, title=name, **ranges)
         place = tuple(map(float, position))
-        zones.append(
-            Zone(file, root, velocity, **ranges, frames=done.frames, position=place, loop=loop, peak=done.peak, sha256=done.sha256)
-        )
+        facts = {"frames": done.frames, "peak": done.peak, "sha256": done.sha256}
+        zones.append(Zone(file, root, velocity, **ranges, **facts, position=place, loop=loop))
     places = tuple(tuple(map(float, p)) for p in positions)
     pack = SamplePack(name, f"{name} test", rate, bits, tuple(zones), release, places, "CC0-1.0", ("flute", "bass"), "A test.")
     pack.save(folder)

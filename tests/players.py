@@ -32,7 +32,7 @@ class Sfizz:
         """Left channel (frames,); events fall on blocks of 64 frames."""
         raw = self.synth._synth
         raw.all_sound_off()
-        waiting = sorted(events)
+        waiting = sorted(events, key=lambda e: e[0])
         out = []
         for block in range(round(seconds * RATE / 64)):
             while waiting and waiting[0][0] * RATE <= block * 64:
@@ -56,7 +56,7 @@ class Fluid:
         import soundfile
 
         track, last = mido.MidiTrack(), 0
-        for at, what, a, b in sorted(events):
+        for at, what, a, b in sorted(events, key=lambda e: e[0]):
             tick = round(at * 960)
             kinds = {
                 "on": lambda a, b: ("note_on", {"note": a, "velocity": b}),
@@ -74,7 +74,7 @@ class Fluid:
         done = subprocess.run(["fluidsynth", *options, sound, self.path, song], capture_output=True, text=True, check=True)
         complaints = [line for line in done.stderr.splitlines() if line.strip() and "No preset found on channel 9" not in line]
         assert not complaints, complaints
-        return soundfile.read(sound)[0][:, 0]
+        return soundfile.read(sound)[0][: round(seconds * RATE), 0]
 
 
 def amplitude(audio: np.ndarray, frequency: float) -> float:

@@ -70,7 +70,8 @@ def gains(at: float, among: Sequence[float], *, alike: bool = False, engine: int
 
 _MOST = 3200.0
 """dB; all amounts together, so that an engine that adds them in 16 bits, as cB, never wraps."""
-MOST_POSITIONS = 6
+MOST_POSITIONS = 5
+"""Of an axis, that one preset fades; beyond, the fit grows loose."""
 _Curve = tuple[str, int]
 _Pair = tuple[_Curve, _Curve | None]
 
