@@ -8,25 +8,25 @@ be used while it grows.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import multiprocessing
 import signal
 import time
-import wave
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..audio import Audio, whole
-from ..errors import DataError, UsageError
-from .nsynth import FAMILIES, QUALITIES, SPLITS
-from .plan import BuildPlan, Job, source_number
-
-Examples = dict[str, dict[str, Any]]
+from ..errors import DataError, NsynthError, UsageError
+from .example import FAMILIES, SOURCES, SPLITS, Example
+from .nsynth import read_listing, read_wav, write_listing, write_wav
+from .plan import BuildPlan, Job
 
 CEILING = 10 ** (-1 / 20)
 """Peak of an instrument's loudest note: -1 dBFS."""
@@ -60,14 +60,14 @@ def build(out: Path, plan: BuildPlan, *, workers: int = 1) -> Iterator[Progress]
         raise UsageError(f"{workers} workers do nothing; use 1 or more")
     jobs = plan.jobs()
     _claim(out, plan)
-    done = {j.name: _part(out, j) for j in jobs if _part_path(out, j).exists()}
+    done = {j.name: _finished(out, j) for j in jobs if _part(out, j).exists()}
     todo = [j for j in jobs if j.name not in done]
     notes = sum(map(len, done.values()))
     yield Progress(len(done), len(jobs), notes, "")
     listed = time.monotonic()
     try:
         for job in _rendered(out, todo, workers):
-            done[job.name] = _part(out, job)
+            done[job.name] = _finished(out, job)
             notes += len(done[job.name])
             if time.monotonic() - listed > _LISTING_EVERY:
                 _list(out, jobs, done)
@@ -77,8 +77,8 @@ def build(out: Path, plan: BuildPlan, *, workers: int = 1) -> Iterator[Progress]
         _list(out, jobs, done)
 
 
-def render(job: Job) -> Iterator[tuple[str, dict[str, Any], Audio]]:
-    """Name, examples.json entry and audio (4 s * rate,) of each note of an instrument that sounds, gain applied."""
+def render(job: Job, folder: Path) -> Iterator[tuple[Example, Audio]]:
+    """Each note of an instrument that sounds, with its audio (4 s * rate,), gain applied; `folder` will hold its file."""
     from .qualities import estimate
     from .soundfont import Player
 
@@ -88,39 +88,36 @@ def render(job: Job) -> Iterator[tuple[str, dict[str, Any], Audio]]:
     peak = max(float(np.abs(a).max()) for _, a in sounds)
     if peak < FAINT:
         return
-    for note, audio in sounds:
-        scaled = audio * np.float32(CEILING / peak)
-        if float(np.abs(scaled).max()) < SILENT:
+    for note, raw in sounds:
+        sound = raw * np.float32(CEILING / peak)
+        if float(np.abs(sound).max()) < SILENT:
             continue
         name = f"{job.name}-{note.pitch:03d}-{note.velocity:03d}"
-        qualities = estimate(scaled, rate=job.rate, pitch=note.pitch)
-        yield (
-            name,
-            {
-                "note": job.number << 14 | note.pitch << 7 | note.velocity,
-                "note_str": name,
-                "instrument": job.number,
-                "instrument_str": job.name,
-                "pitch": note.pitch,
-                "velocity": note.velocity,
-                "sample_rate": job.rate,
-                "qualities": list(qualities),
-                "qualities_str": [q for q, on in zip(QUALITIES, qualities, strict=True) if on],
-                "instrument_family": FAMILIES.index(job.family),
-                "instrument_family_str": job.family,
-                "instrument_source": source_number(job),
-                "instrument_source_str": job.source,
+        example = Example(
+            note_str=name,
+            note=job.number << 14 | note.pitch << 7 | note.velocity,
+            instrument_str=job.name,
+            instrument=job.number,
+            pitch=note.pitch,
+            velocity=note.velocity,
+            sample_rate=job.rate,
+            qualities=estimate(sound, rate=job.rate, pitch=note.pitch),
+            instrument_family=FAMILIES.index(job.family),
+            instrument_source=SOURCES.index(job.source),
+            load=functools.partial(read_wav, folder / f"{name}.wav", job.rate),
+            split=job.split,
+            extra={
                 "preset_name": job.preset.name,
                 "soundfont": job.soundfont.name,
                 "bank": job.preset.bank,
                 "program": job.preset.program,
             },
-            scaled,
         )
+        yield example, sound
 
 
 def _rendered(out: Path, jobs: list[Job], workers: int) -> Iterator[Job]:
-    """Each job when it is finished; the first in this process when there is one worker."""
+    """Each job when it is finished; in this process when there is one worker."""
     if workers == 1:
         for job in jobs:
             _render_to(out, job)
@@ -131,13 +128,15 @@ def _rendered(out: Path, jobs: list[Job], workers: int) -> Iterator[Job]:
     queue = iter(jobs)
     try:
         while True:
-            while len(waiting) < 2 * workers and (job := next(queue, None)):
+            for job in itertools.islice(queue, 2 * workers - len(waiting)):
                 waiting[pool.submit(_render_to, out, job)] = job
             if not waiting:
                 return
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 future.result()
                 yield waiting.pop(future)
+    except BrokenProcessPool as e:
+        raise NsynthError("a worker was ended by the system, perhaps for its memory; go on with fewer --workers") from e
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -148,25 +147,31 @@ def _ignore_interrupts() -> None:
 
 
 def _render_to(out: Path, job: Job) -> None:
-    entries: Examples = {}
-    for name, entry, audio in render(job):
-        _write_wav(out / job.split / "audio" / f"{name}.wav", audio, job.rate)
-        entries[name] = entry
-    _write_json(_part_path(out, job), entries)
+    folder = out / job.split / "audio"
+    notes: list[Example] = []
+    for example, sound in render(job, folder):
+        write_wav(folder / f"{example.note_str}.wav", sound, rate=job.rate)
+        notes.append(example)
+    write_listing(_part(out, job), notes)
 
 
-def _write_wav(path: Path, audio: Audio, rate: int) -> None:
-    samples = np.clip(np.rint(audio * 32767.0), -32768, 32767).astype("<i2")
-    with whole(path) as part, part.open("wb") as raw, wave.open(raw, "wb") as f:
-        f.setnchannels(1)
-        f.setsampwidth(2)
-        f.setframerate(rate)
-        f.writeframes(samples.tobytes())
+def _part(out: Path, job: Job) -> Path:
+    """The list of an instrument's notes, which is there when all of them are."""
+    return out / ".build" / f"{job.name}.json"
+
+
+def _finished(out: Path, job: Job) -> list[Example]:
+    notes: list[Example] = []
+    for item in read_listing(_part(out, job), out / job.split / "audio", split=job.split):
+        if isinstance(item, str):
+            raise DataError(f"{item}; delete this file, and the instrument is rendered again")
+        notes.append(item)
+    return notes
 
 
 def _claim(out: Path, plan: BuildPlan) -> None:
     """Note the options in a new folder, or see that they are those noted."""
-    path, options = out / ".build" / "plan.json", json.loads(json.dumps(plan.described(), default=str))
+    path, options = out / ".build" / "plan.json", json.loads(json.dumps(plan.described()))
     if path.exists():
         try:
             before = json.loads(path.read_text("utf-8"))
@@ -181,31 +186,13 @@ def _claim(out: Path, plan: BuildPlan) -> None:
         return
     if any((out / split).exists() for split in SPLITS) or (out / "examples.json").exists():
         raise UsageError(f"{out} holds a set that was not built here; build into another folder")
-    _write_json(path, options)
-    for split in SPLITS:
-        (out / split / "audio").mkdir(parents=True, exist_ok=True)
+    with whole(path) as part:
+        part.write_text(json.dumps(options, indent=1), "utf-8")
 
 
-def _list(out: Path, jobs: tuple[Job, ...], done: dict[str, Examples]) -> None:
+def _list(out: Path, jobs: tuple[Job, ...], done: dict[str, list[Example]]) -> None:
     """Write each split's examples.json, instruments in the order of their numbers."""
     for split in SPLITS:
         mine = sorted((j for j in jobs if j.split == split and j.name in done), key=lambda j: j.number)
-        _write_json(out / split / "examples.json", {k: e for j in mine for k, e in done[j.name].items()})
-
-
-def _part_path(out: Path, job: Job) -> Path:
-    return out / ".build" / f"{job.name}.json"
-
-
-def _part(out: Path, job: Job) -> Examples:
-    path = _part_path(out, job)
-    try:
-        entries: Examples = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as e:
-        raise DataError(f"{path} is damaged; delete it, and its instrument is rendered again") from e
-    return entries
-
-
-def _write_json(path: Path, value: object) -> None:
-    with whole(path) as part:
-        part.write_text(json.dumps(value, ensure_ascii=False, indent=1 if path.name == "plan.json" else None), "utf-8")
+        (out / split / "audio").mkdir(parents=True, exist_ok=True)
+        write_listing(out / split / "examples.json", (note for j in mine for note in done[j.name]))

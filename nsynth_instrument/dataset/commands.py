@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -14,9 +17,9 @@ def dataset() -> None:
 
 @dataset.command()
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--soundfont", "soundfonts", multiple=True, required=True, type=click.Path(path_type=Path), help="SF2; may be repeated.")
+@click.option("--soundfont", "soundfonts", multiple=True, required=True, type=click.Path(path_type=Path), help="May be repeated.")
 @click.option("--rate", type=click.Choice(["16000", "48000"]), default="16000", show_default=True, help="Hz.")
-@click.option("--pitches", multiple=True, default=["keys"], show_default=True, help="keys, full, 60, 21-108/2; once, or per soundfont.")
+@click.option("--pitches", multiple=True, default=["keys"], show_default=True, help="keys, full, 60, 21-108/2; or per soundfont.")
 @click.option("--velocities", default="25,50,75,100,127", show_default=True, help="1..127, with commas.")
 @click.option("--instruments", default="", help="Only these: families, programs (0-7), preset names (*piano*), with commas.")
 @click.option("--hold-out", default="", help="Put these into test: as for --instruments.")
@@ -51,7 +54,7 @@ def build(
     from .plan import BuildPlan
 
     layers = _numbers(velocities, "--velocities")
-    train, valid, test = _split(split)
+    _, valid, test = _split(split)
     plan = BuildPlan(
         soundfonts=soundfonts,
         grids=tuple(NoteGrid.parse(p, layers) for p in pitches),
@@ -65,16 +68,67 @@ def build(
         seed=seed,
     )
     steps = run(out, plan, workers=workers)
-    first = last = next(steps)
-    if first.done:
-        click.echo(f"{first.done} of {first.total} instruments are there already", err=True)
-    with click.progressbar(
-        length=first.total, label="Instruments", file=click.get_text_stream("stderr"), item_show_func=lambda s: s
-    ) as bar:
-        bar.update(first.done)
+    last = next(steps)
+    if last.done:
+        click.echo(f"{last.done} of {last.total} instruments are there already", err=True)
+    with _bar(last.total, "Instruments", last.done) as advance:
         for last in steps:
-            bar.update(1, f"{last.name}, {last.notes} notes")
+            advance(f"{last.name}, {last.notes} notes in all")
+    if tfrecord:
+        from . import nsynth
+        from .tfrecord import write
+
+        for name in ("train", "valid", "test"):
+            notes = nsynth.Dataset.open(out / name)
+            with _bar(len(notes), f"nsynth-{name}.tfrecord") as advance:
+                write(out / f"nsynth-{name}.tfrecord", (n for n in notes if advance("") is None))
     click.echo(f"{out}: {last.done} instruments, {last.notes} notes")
+
+
+@dataset.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--verify", is_flag=True, help="Read every sound, not one of each instrument.")
+def info(path: Path, verify: bool) -> None:
+    """Describe the set PATH: a folder with examples.json, a folder of splits, or a .tfrecord."""
+    from .info import described, listened
+    from .nsynth import Dataset
+
+    data = Dataset.open(path, skip_damaged=True)
+    damaged, seconds, heard = list(data.damaged), 0.0, 0
+    with _bar(len(data) if verify else len(data.instruments), "Listening") as advance:
+        for _, result in listened(data, every=verify):
+            if isinstance(result, str):
+                damaged.append(result)
+            else:
+                seconds, heard = seconds + result, heard + 1
+            advance("")
+    hours = seconds / max(heard, 1) * len(data) / 3600
+    click.echo(described(data))
+    click.echo(f"\n{'sound':12}{hours:.2f} hours{'' if verify else ', by one note of each instrument'}")
+    click.echo(f"{'damaged':12}{len(damaged)}{'' if verify else ' found; --verify reads every sound'}")
+    for item in damaged[:20]:
+        click.echo(f"  {item}")
+    if len(damaged) > 20:
+        click.echo(f"  and {len(damaged) - 20} more")
+
+
+@contextlib.contextmanager
+def _bar(total: int, label: str, done: int = 0) -> Iterator[Callable[[str], None]]:
+    """A progress bar on stderr, or ten lines in all where it is no terminal; yields what advances it by one."""
+    if sys.stderr.isatty():
+        with click.progressbar(length=total, label=label, file=sys.stderr, item_show_func=lambda s: s) as bar:
+            bar.update(done)
+            yield lambda text: bar.update(1, text)
+        return
+    count = done
+
+    def advance(text: str) -> None:
+        nonlocal count
+        count += 1
+        if count * 10 // total > (count - 1) * 10 // total:
+            click.echo(f"{label}: {count} of {total} {text}".rstrip(), err=True)
+
+    yield advance
 
 
 def _items(text: str) -> tuple[str, ...]:

@@ -1,29 +1,137 @@
-"""The NSynth format: notes described by examples.json, their sound in audio/*.wav (or both in a TFRecord).
+"""Sets in the NSynth format: a folder of examples.json and audio/*.wav, a folder of splits, or TFRecords.
 
-Engel et al. 2017, section 3.1; https://magenta.tensorflow.org/datasets/nsynth
+Sounds are read when asked for: a set of any size takes the memory of its list alone, about 1 KB a note.
 """
 
 from __future__ import annotations
 
-FAMILIES = ("bass", "brass", "flute", "guitar", "keyboard", "mallet", "organ", "reed", "string", "synth_lead", "vocal")
-"""Names of instrument_family 0..10."""
+import functools
+import json
+import wave
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-SOURCES = ("acoustic", "electronic", "synthetic")
-"""Names of instrument_source 0..2."""
+import numpy as np
 
-QUALITIES = (
-    "bright",
-    "dark",
-    "distortion",
-    "fast_decay",
-    "long_release",
-    "multiphonic",
-    "nonlinear_env",
-    "percussive",
-    "reverb",
-    "tempo-synced",
-)
-"""Names of the places in `qualities`."""
+from .. import audio
+from ..errors import DataError
+from . import tfrecord
+from .example import SPLITS, Example, from_entry
 
-SPLITS = ("train", "valid", "test")
-"""Folders of a whole set."""
+
+class Dataset:
+    """The notes of a set, in the order of its files; `len`, iteration, `[i]`, and by instrument."""
+
+    def __init__(self, notes: Iterable[Example], *, damaged: Iterable[str] = ()) -> None:
+        self._notes = tuple(notes)
+        self.damaged = tuple(damaged)
+        """What was skipped, one sentence each."""
+
+    @classmethod
+    def open(cls, path: Path | str, *, skip_damaged: bool = False) -> Dataset:
+        """List the notes of a folder with examples.json, of a folder of such folders or of TFRecords, or of a .tfrecord.
+
+        A note whose description is damaged raises DataError, or is skipped and told in `damaged`; a damaged sound
+        is found when it is asked for.
+        """
+        notes: list[Example] = []
+        damaged: list[str] = []
+        for item in _found(Path(path)):
+            if isinstance(item, Example):
+                notes.append(item)
+            elif skip_damaged:
+                damaged.append(item)
+            else:
+                raise DataError(f"{item}; get it again, or skip damaged notes")
+        return cls(notes, damaged=damaged)
+
+    def __len__(self) -> int:
+        return len(self._notes)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self._notes)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._notes[index]
+
+    @functools.cached_property
+    def instruments(self) -> dict[str, tuple[int, ...]]:
+        """Places of each instrument's notes, by instrument_str."""
+        found: dict[str, list[int]] = {}
+        for place, note in enumerate(self._notes):
+            found.setdefault(note.instrument_str, []).append(place)
+        return {name: tuple(places) for name, places in found.items()}
+
+    def split(self, name: str) -> Dataset:
+        """The notes of one split. Raises DataError when there are none."""
+        notes = [n for n in self._notes if n.split == name]
+        if not notes:
+            raise DataError(f"the set has no notes in a split {name!r}; it has {sorted({n.split for n in self._notes})}")
+        return Dataset(notes)
+
+
+def read_wav(path: Path, rate: object) -> audio.Audio:
+    """Sound (frames,) of a file listed with `rate` Hz. Raises AudioError, or DataError when its rate is another."""
+    sound, found = audio.read(path)
+    if found != rate:
+        raise DataError(f"{path} has a rate of {found} Hz, not {rate} as listed; get it again, or skip damaged notes")
+    return sound
+
+
+def write_wav(path: Path, sound: audio.Audio, *, rate: int) -> None:
+    """Write sound (frames,) in +-1 as 16-bit mono PCM, rounded, that appears whole or not at all. `rate` in Hz."""
+    samples = np.clip(np.rint(sound * 32767.0), -32768, 32767).astype("<i2")
+    with audio.whole(path) as part, part.open("wb") as raw, wave.open(raw, "wb") as f:
+        f.setnchannels(1)
+        f.setsampwidth(2)
+        f.setframerate(rate)
+        f.writeframes(samples.tobytes())
+
+
+def write_listing(path: Path, notes: Iterable[Example]) -> None:
+    """Write an examples.json, whole or not at all."""
+    with audio.whole(path) as part, part.open("w", encoding="utf-8") as f:
+        json.dump({note.note_str: note.entry() for note in notes}, f, ensure_ascii=False)
+
+
+def read_listing(path: Path, sounds: Path, *, split: str = "") -> Iterator[Example | str]:
+    """The notes of an examples.json whose sounds are sounds/*.wav, or what is wrong with them. Raises DataError."""
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as e:
+        raise DataError(f"{path} cannot be read as JSON ({e}); get it again") from e
+    if not isinstance(table, dict):
+        raise DataError(f"{path} is not a table of notes; get it again")
+    for name, entry in table.items():
+        try:
+            rate = entry.get("sample_rate", 16000) if isinstance(entry, dict) else None
+            yield from_entry(name, entry, functools.partial(read_wav, sounds / f"{name}.wav", rate), split=split)
+        except ValueError as e:
+            yield f"{path}: note {name[:80]!r}: {e}"
+
+
+def _found(path: Path) -> Iterator[Example | str]:
+    """Notes and faults of whatever `path` is."""
+    if path.is_file():
+        listings, records = ([], [path]) if path.suffix != ".json" else ([path], [])
+    elif (path / "examples.json").is_file():
+        listings, records = [path / "examples.json"], []
+    else:
+        listings = sorted(path.glob("*/examples.json"), key=lambda p: _order(p.parent.name))
+        records = [] if listings else sorted(path.glob("*.tfrecord"), key=lambda p: _order(_split_of(p)))
+    if not listings and not records:
+        raise DataError(f"{path} holds no set of notes: neither examples.json nor a .tfrecord; give its folder")
+    for listing in listings:
+        yield from read_listing(listing, listing.parent / "audio", split=listing.parent.name)
+    for file in records:
+        for item in tfrecord.examples(file, split=_split_of(file)):
+            yield item if isinstance(item, Example) else f"{file}: {item}"
+
+
+def _split_of(path: Path) -> str:
+    """`train` of nsynth-train.tfrecord."""
+    return path.stem.rsplit("-", 1)[-1]
+
+
+def _order(split: str) -> tuple[int, str]:
+    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)

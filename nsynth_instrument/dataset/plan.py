@@ -5,14 +5,14 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, UnknownName, UsageError
 from ..notes import KEYBOARD, NoteGrid
 from . import gm
-from .nsynth import FAMILIES, SOURCES
+from .example import FAMILIES
 from .sf2 import Preset, presets
 
 RATES = (16000, 48000)
@@ -91,7 +91,7 @@ class BuildPlan:
             name = f"{stem}_{counts.get(stem, 0):03d}"
             counts[stem] = counts.get(stem, 0) + 1
             job = Job(path, preset, number, name, family, source, "", grid, self.rate)
-            jobs.append(Job(**{**_fields(job), "split": self._split(job, ranks)}))
+            jobs.append(replace(job, split=self._split(job, ranks)))
         wanted = [j for j in jobs if self._wanted(j)]
         for item in (*self.only, *self.hold_out):
             if not any(_fits(item, j) for j in jobs):
@@ -115,15 +115,6 @@ class BuildPlan:
         place = ranks[job.preset.program]
         test, valid = (round(len(ranks) * percent / 100) for percent in (self.test, self.valid))
         return "test" if place < test else "valid" if place < test + valid else "train"
-
-
-def source_number(job: Job) -> int:
-    """NSynth's `instrument_source` of a job."""
-    return SOURCES.index(job.source)
-
-
-def _fields(job: Job) -> dict[str, Any]:
-    return {k: getattr(job, k) for k in Job.__dataclass_fields__}
 
 
 def _fits(item: str, job: Job) -> bool:

@@ -8,14 +8,14 @@ below the loudest frame; the spectrum is that of the second from 50 ms on, up to
 |---|---|
 | bright | over 4 % of the energy lies above both 2.5 kHz and 3.5 f0 |
 | dark | under 0.3 % of the energy lies above both 400 Hz and 2.5 f0 |
-| distortion | 18 or more harmonics within 35 dB of the strongest, steady, and peak over RMS under 9 dB |
+| distortion | 20 or more harmonics within 35 dB of the strongest, steady, and peak over RMS under 10 dB |
 | fast_decay | the level before the key is lifted is 20 dB or more under its top |
 | long_release | the last quarter second is within 30 dB of the level at key up, itself within 30 dB of the top |
 | multiphonic | over 35 % of the energy of spectral peaks is off the harmonics of f0 (and off f0 / 2) |
-| nonlinear_env | while held, 100 ms means rise again by 4 dB or more after a fall, or top out after 0.5 s |
+| nonlinear_env | while held, 100 ms means rise again by 6 dB or more after a fall, or come to 6 dB above the start after 0.5 s |
 | percussive | top within 60 ms, 6 dB down by 250 ms, and an onset less tonal than what follows |
 | reverb | a steady sound whose release falls evenly, by 10 to 45 dB in its last 0.9 s |
-| tempo-synced | the level swings by 3 dB or more, periodically, 1 to 4 times a second |
+| tempo-synced | the level swings by 6 dB or more, periodically, 1 to 4 times a second |
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from ..audio import Audio
 from ..notes import hz
-from .nsynth import QUALITIES
+from .example import QUALITIES
 
 _Array = npt.NDArray[np.float64]
 _HELD = 300
@@ -45,7 +45,7 @@ def estimate(audio: Audio, *, rate: int, pitch: int) -> tuple[int, ...]:
     found = {
         "bright": float(power[frequency > max(2500, 3.5 * f0)].sum()) > 0.04 * total,
         "dark": float(power[frequency > max(400, 2.5 * f0)].sum()) < 0.003 * total,
-        "distortion": steady and _harmonics(frequency, power, f0) >= 18 and _crest(audio, rate) < 9,
+        "distortion": steady and _harmonics(frequency, power, f0) >= 20 and _crest(audio, rate) < 10,
         "fast_decay": end < -20,
         "long_release": end > -30 and after - end > -30,
         "multiphonic": _off_harmonics(frequency, power, f0) > 0.35,
@@ -65,8 +65,8 @@ def _level(audio: Audio, rate: int) -> _Array:
 
 
 def _spectrum(audio: Audio, rate: int) -> tuple[_Array, _Array]:
-    power = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))) ** 2
-    frequency = np.arange(len(power)) * (rate / len(audio))
+    power = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))).astype(np.float64) ** 2
+    frequency: _Array = np.arange(len(power), dtype=np.float64) * rate / len(audio)
     keep = int(_TOP * len(audio) / rate)
     return frequency[1:keep], power[1:keep]
 
@@ -104,7 +104,8 @@ def _rises_again(level: _Array) -> bool:
     smooth = level[:_HELD].reshape(30, 10).mean(axis=1)
     low_so_far = np.minimum.accumulate(smooth[int(np.argmax(smooth)) :])
     rise = smooth[int(np.argmax(smooth)) :] - low_so_far
-    return bool(np.argmax(smooth) >= 5 and smooth[:2].max() < smooth.max() - 4 or rise[low_so_far > -50].max(initial=0) > 4)
+    late = np.argmax(smooth) >= 5 and smooth[:2].max() < smooth.max() - 6
+    return bool(late or rise[low_so_far > -50].max(initial=0) > 6)
 
 
 def _percussive(audio: Audio, level: _Array, rate: int) -> bool:
@@ -134,7 +135,7 @@ def _pulses(level: _Array) -> bool:
         return False
     x = np.arange(len(part))
     part = part - np.polyval(np.polyfit(x, part, 2), x)
-    if np.percentile(part, 95) - np.percentile(part, 5) < 3:
+    if np.percentile(part, 95) - np.percentile(part, 5) < 6:
         return False
     like = np.correlate(part, part, "full")[len(part) - 1 :]
     like = like / (like[0] + 1e-12) * len(part) / np.arange(len(part), 0, -1)

@@ -72,7 +72,7 @@ def _seek(f: BinaryIO, end: int, name: bytes, path: Path, *, listed: bool) -> in
         if listed and kind == b"LIST" and length >= 4:
             kind = _exactly(f, 4, path)
         if kind == name:
-            return body + length
+            return int(body + length)
         f.seek(body + length + (length & 1))
     raise DataError(f"{path} has no {name.decode()} chunk; it is not a whole soundfont")
 
