@@ -101,7 +101,7 @@ def test_each_fault_of_sound_is_found(tmp_path: Path, pack: SamplePack) -> None:
     assert "tuning" in kinds(5, 0.4 * np.sin(2 * np.pi * 265.5 * t))
 
 
-@pytest.mark.parametrize(("shift", "word"), [(1, "cents"), (60, "step")])
+@pytest.mark.parametrize(("shift", "word"), [(1, "cents"), (11, "cents")])
 def test_a_loop_that_is_off_is_found(tmp_path: Path, pack: SamplePack, shift: int, word: str) -> None:
     zone = pack.zones[8]
     audio = sound(tmp_path, pack, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import struct
@@ -433,6 +434,49 @@ def test_multisample_is_as_its_public_description_wants(tmp_path: Path) -> None:
     assert [(p["low"], p["high"], p["low-fade"], p["high-fade"]) for p in places] == [
         ("0", "64", "0", "64"), ("0", "127", "64", "63"), ("64", "127", "63", "0"),
     ]  # fmt: skip
+
+
+# -- Ableton, MPC: no player can be had, so the mapping is read back ------------------------------------------------------
+
+
+def test_the_mapping_of_an_adv(tmp_path: Path) -> None:
+    pack = packs.make(tmp_path, positions=TWO)
+    root = ET.fromstring(gzip.decompress(writer("adv")(pack, tmp_path).read_bytes()))
+    sampler = root.find("MultiSampler")
+    assert sampler.find("VolumeAndPan/VolumeVelScale/Manual").get("Value") == "0"
+
+    def number(part: ET.Element, path: str) -> int:
+        return int(part.find(path).get("Value"))
+
+    found = set()
+    for part in sampler.iter("MultiSamplePart"):
+        file = part.find("SampleRef/FileRef/RelativePath").get("Value")
+        assert number(part, "SampleRef/FileRef/OriginalFileSize") == (tmp_path / file).stat().st_size
+        ranges = [number(part, f"{r}Range/{e}") for r in ("Key", "Velocity", "Selector") for e in ("Min", "Max")]
+        loop = (number(part, "SustainLoop/Start"), number(part, "SustainLoop/End") - 1, number(part, "SustainLoop/Mode"))
+        found.add((file, number(part, "RootKey"), *ranges, *loop))
+    half = {(0.0,): (0, 63), (1.0,): (64, 127)}
+    assert found == {
+        (z.file, z.root, z.low_key, z.high_key, z.low_velocity, z.high_velocity, *half[z.position], z.loop.start, z.loop.end, 1)
+        for z in pack.zones
+    }
+
+
+def test_the_mapping_of_an_xpm(tmp_path: Path) -> None:
+    pack = packs.make(tmp_path)
+    path = writer("xpm")(pack, tmp_path)
+    program = ET.parse(path).getroot().find("Program")
+    assert program.findtext("KeygroupNumKeygroups") == "3"
+    found = set()
+    for group in program.iter("Instrument"):
+        assert float(group.findtext("VelocitySensitivity")) == 0.0
+        for layer in group.iter("Layer"):
+            numbers = [int(layer.findtext(k)) for k in ("RootNote", "VelStart", "VelEnd", "SliceLoopStart", "SliceEnd")]
+            assert (path.parent / f"{layer.findtext('SampleName')}.wav").is_file()
+            found.add((int(group.findtext("LowNote")), int(group.findtext("HighNote")), *numbers))
+    assert found == {
+        (z.low_key, z.high_key, z.root + 1, z.low_velocity, z.high_velocity, z.loop.start, z.loop.end + 1) for z in pack.zones
+    }
 
 
 # -- all of them ----------------------------------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ FORMATS: dict[str, Format] = {
     "sf2": Format("sf2", "SoundFont 2, 24 bit (16 if the pack is)", "FluidSynth, SpessaSynth"),
     "sf2-16": Format("sf2_16", "SoundFont 2, 16 bit", "FluidSynth, SpessaSynth"),
     "sf3": Format("sf3", "SoundFont 3, Vorbis", "FluidSynth, SpessaSynth"),
+    "adv": Format("adv", "Ableton Live Sampler preset", "no player, only against descriptions"),
+    "xpm": Format("xpm", "Akai MPC keygroup program", "no player, only against descriptions"),
 }
 
 
