@@ -24,10 +24,11 @@ from .bundle import Bundle
 from .codecs import Codec
 from .codes import Morph, frames_for
 from .dsp.loops import bake, find_loop, release_seconds
-from .dsp.pitch import cents_off, loudest_rms
+from .dsp.loudness import RATE, loudest
+from .dsp.pitch import cents_off
 from .errors import DataError, NsynthError
 from .executors.local import Arrays, Blocks, each, fill
-from .mixing import RELEASE, find_instrument, mix
+from .mixing import RELEASE, details, find_instrument, mix
 from .notes import Area, Note
 from .pack import MANIFEST, Loop, SamplePack, Zone
 from .preset import RenderPlan
@@ -46,7 +47,7 @@ FADE = 0.05
 DITHER = 0x0D17
 """What a note's dither has in place of its seed's low bits, so as not to follow the decoder's noise."""
 FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release")])
-"""Of a finished note: its loop (-1 without one), peak, cents off, loudness, and s to fade after its release."""
+"""Of a finished note: its loop (-1 without one), peak, cents off, loudness in LUFS, and s to fade after its release."""
 
 @dataclass(frozen=True)
 class Progress:
@@ -197,7 +198,8 @@ class _Job:
         def make(run: range) -> list[Audio]:
             some = [notes[i] for i in run]
             codes = [mix(sounds, n, frames) for n in some]
-            return self.codec.decode(codes, some, seed=plan.seed, temperature=plan.temperature)
+            kept = [details(sounds, n) for n in some]
+            return self.codec.decode(codes, some, seed=plan.seed, temperature=plan.temperature, detail=kept)
 
         def finish(run: range, made: list[Audio]) -> Arrays:
             done = [_finish(plan, notes[i], a, self.codec.rate) for i, a in zip(run, made, strict=True)]
@@ -236,8 +238,9 @@ class _Job:
         for some in each(range(len(runs)), write, threads=self.threads):
             zones += some
             yield Progress("write", len(zones), self.blocks.count)
+        louder = audio.db(gain)
         rows = [
-            Measured(Note(z.root, z.velocity), z.file, float(f["cents"]), float(f["loudness"]) * gain, z.peak, z.loop is not None)
+            Measured(Note(z.root, z.velocity), z.file, f["cents"], f["loudness"] + louder, z.peak, z.loop is not None)
             for z, f in zip(zones, facts, strict=True)
         ]
         return self.pack(tuple(zones), title, release=float(np.median(facts["release"]))), rows
@@ -273,7 +276,7 @@ def _finish(plan: RenderPlan, note: Note, made: Audio, rate: int) -> tuple[Audio
     start, end = (loop.start, loop.end) if loop else (-1, -1)
     release = release_seconds(sound, plan.rate, hold_seconds=hold)
     peak, cents = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
-    return sound, (start, end, peak, cents, loudest_rms(sound, plan.rate), release)
+    return sound, (start, end, peak, cents, loudest(audio.resample(sound, plan.rate, RATE)), release)
 
 
 def _loudest(peaks: npt.NDArray[np.floating]) -> float:

@@ -20,8 +20,10 @@ README = "README.txt"
 
 @dataclass(frozen=True)
 class Measured:
-    """One note as it was written. cents: off 12-TET, NaN without a clear pitch; loudness: RMS of full scale of its loudest
-    0.4 s; peak: of full scale; looped: whether it has a loop.
+    """One note as it was written.
+
+    cents: off 12-TET, NaN without a clear pitch; loudness: LUFS of its loudest 0.4 s; peak: of full scale; looped: whether
+    it has a loop.
     """
 
     note: Note
@@ -33,14 +35,14 @@ class Measured:
 
 
 def write_report(rows: Sequence[Measured], path: Path) -> Path:
-    """One line a note: key, name, velocity, cents off 12-TET (empty without a clear pitch), dB of full scale, file."""
+    """One line a note: key, name, velocity, cents off 12-TET (empty without a clear pitch), loudness, peak, loop, file."""
     with whole(path) as part, part.open("w", encoding="utf-8", newline="") as f:
         out = csv.writer(f, lineterminator="\n")
-        out.writerow(["key", "name", "velocity", "cents_off", "loudness_dbfs", "peak_dbfs", "loop", "file"])
+        out.writerow(["key", "name", "velocity", "cents_off", "loudness_lufs", "peak_dbfs", "loop", "file"])
         for r in rows:
             cents = "" if math.isnan(r.cents) else f"{r.cents:+.2f}"
             out.writerow([
-                r.note.pitch, key_name(r.note.pitch), r.note.velocity, cents, f"{db(r.loudness):.1f}", f"{db(r.peak):.1f}",
+                r.note.pitch, key_name(r.note.pitch), r.note.velocity, cents, f"{r.loudness:.1f}", f"{db(r.peak):.1f}",
                 "yes" if r.looped else "no", r.file,
             ])  # fmt: skip
     return path
@@ -53,9 +55,9 @@ def summary(rows: Sequence[Measured]) -> str:
     if len(cents):
         tuned = f"in tune to {np.median(cents):.1f} cents (median; 9 in 10 within {np.quantile(cents, 0.9):.1f})"
     vague = f", {len(rows) - len(cents)} without a clear pitch" if 0 < len(cents) < len(rows) else ""
-    levels = [db(r.loudness) for r in rows]
+    levels = [r.loudness for r in rows]
     looped = sum(r.looped for r in rows)
-    return f"{len(rows)} notes {tuned}{vague}; loudness {min(levels):.0f} to {max(levels):.0f} dBFS; {looped} looped"
+    return f"{len(rows)} notes {tuned}{vague}; loudness {min(levels):.0f} to {max(levels):.0f} LUFS; {looped} looped"
 
 
 def write_readme(pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan: str) -> Path:

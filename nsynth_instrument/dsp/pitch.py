@@ -76,10 +76,3 @@ def _over_time(cents: npt.NDArray[np.floating], weights: npt.NDArray[np.floating
     middle = np.argmax(total >= total[:, -1:] / 2, axis=1)
     medians = np.take_along_axis(cents, order, axis=1)[np.arange(len(cents)), middle]
     return float(np.average(medians, weights=total[:, -1]))
-
-
-def loudest_rms(audio: Floats, rate: float, *, seconds: float = 0.4) -> float:
-    """RMS of full scale of the loudest stretch of `seconds`, the length of a momentary loudness in EBU Tech 3341."""
-    n = min(max(1, int(seconds * rate)), len(audio))
-    power = np.concatenate([[0.0], np.cumsum(np.square(audio, dtype=np.float64))])
-    return float(np.sqrt(max(0.0, (power[n:] - power[:-n]).max() / n)))
