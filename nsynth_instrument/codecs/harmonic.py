@@ -14,7 +14,7 @@ from ..bundle import Bundle
 from ..dsp import detail as details
 from ..dsp import timbre
 from ..dsp.fluctuation import enliven
-from ..dsp.partials import RATE, Partials, analyse, silenced, synthesise
+from ..dsp.partials import HOP, RATE, Partials, analyse, measure_f0, silenced, synthesise
 from ..notes import Note
 from . import Kept
 
@@ -47,7 +47,7 @@ class HarmonicCodec:
 
     def analyse(self, audio: Sequence[Floats], notes: Sequence[Note]) -> list[Partials]:
         """Features of each note, frames a multiple of four."""
-        step = timbre.PER_CODE * 384
+        step = timbre.PER_CODE * HOP
         padded = [np.pad(np.asarray(a, np.float32), (0, -len(a) % step)) for a in audio]
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(lambda a, n: analyse(a, n.pitch), padded, notes))
@@ -83,7 +83,7 @@ class HarmonicCodec:
             z = np.stack([np.pad(codes[i], ((0, n - len(codes[i])), (0, 0)), mode="edge") for i in some]).astype(np.float32)
             told, fast = [], []
             for i in some:
-                off = release if release is not None else len(codes[i]) * timbre.PER_CODE * 384 / RATE - 1.0
+                off = release if release is not None else len(codes[i]) * timbre.PER_CODE * HOP / RATE - 1.0
                 told.append(timbre.condition(notes[i].pitch, notes[i].velocity, timbre.code_times(n), off))
                 fast.append(timbre.condition(notes[i].pitch, notes[i].velocity, timbre.frame_times(4 * n), off))
             raw = self.network.decode(z, np.stack(told), np.stack(fast))
@@ -104,19 +104,15 @@ class HarmonicCodec:
         def one(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> Floats:
             rng = note.rng(seed)
             said = details.add(said, note.hz, [(details.recall(k, i, len(said.level)), w) for k, i, w in kept])
-            return synthesise(silenced(in_tune(enliven(said, note.hz, rng, temperature))), rng)
+            return synthesise(silenced(in_tune(enliven(said, note.hz, rng, temperature), note.pitch)), rng)
 
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(one, self.features(codes, notes), notes, detail or [()] * len(notes)))
 
 
-def in_tune(note: Partials) -> Partials:
-    """The same note with its pitch, the energy-weighted median over time and low harmonics, exactly at f0."""
-    low = 10
-    k = np.arange(1, low + 1)
-    cents = note.deviation[:, None] + 1200 * np.log2(np.maximum(1 + note.offset[:, :low] / k, 0.5))
-    weight = 10.0 ** (np.asarray(note.level[:, :low], np.float64) / 10) / np.sqrt(k)
-    order = np.argsort(cents, axis=None)
-    total = np.cumsum(weight.ravel()[order])
-    off = cents.ravel()[order][np.searchsorted(total, total[-1] / 2)]
+def in_tune(note: Partials, pitch: float) -> Partials:
+    """The same note with its pitch exactly at f0: its first ten harmonics are synthesised, measured, and the rest taken off."""
+    low = Partials(note.f0, note.level[:, :10], note.offset[:, :10], note.noise, note.deviation)
+    found = measure_f0(synthesise(low, np.random.default_rng(0), noise=False), pitch)
+    off = 1200 * np.log2(found / note.f0)
     return Partials(note.f0, note.level, note.offset, note.noise, note.deviation - np.float32(off))

@@ -28,7 +28,7 @@ _NOISE = (16, 16, 8)
 _OFFSET = (8, 6, 2)
 _STEP_LEVEL = 1.0
 _STEP_NOISE = 1.5
-_STEP_OFFSET = 0.002
+_STEP_OFFSET = np.where(np.arange(64) < 8, 0.002, 0.016).astype(np.float32)
 _PITCH = 2
 """Frames per kept value of the common pitch; in half cents."""
 _BENT = 64
@@ -61,8 +61,8 @@ def keep(note: Partials, said: timbre.Said) -> dict[str, Bytes]:
     level[:, n:] = 0
     hush = low - 30
     noise = np.maximum(note.noise, hush) - np.maximum(said.noise, hush)
-    # An offset matters where its slot sounds.
-    sounding = np.clip((note.level - low) / 40, 0, 1)
+    # An offset is known only where its slot sounds.
+    sounding = note.level > low + 10
     offset = np.asarray(((note.offset - said.offset) * sounding)[:, :_BENT], np.float32)
     deviation = note.deviation - said.deviation
     return {
@@ -118,7 +118,7 @@ def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float]]) -
     )
 
 
-def _pack(x: Floats, counts: tuple[int, int, int], step: float) -> Bytes:
+def _pack(x: Floats, counts: tuple[int, int, int], step: float | Floats) -> Bytes:
     """(frames, n) -> int8 (sum(counts), n): the first cosines of each span, in steps of the mean's size."""
     out = []
     for span, count in zip(spans(len(x)), counts, strict=True):
@@ -128,7 +128,7 @@ def _pack(x: Floats, counts: tuple[int, int, int], step: float) -> Bytes:
     return np.rint(np.concatenate(out) / (step / 4)).clip(-127, 127).astype(np.int8)
 
 
-def _unpack(q: npt.NDArray[np.generic], counts: tuple[int, int, int], step: float, frames: int) -> Floats:
+def _unpack(q: npt.NDArray[np.generic], counts: tuple[int, int, int], step: float | Floats, frames: int) -> Floats:
     x = np.zeros((frames, q.shape[1]), np.float32)
     at = 0
     for span, count in zip(spans(frames), counts, strict=True):

@@ -100,11 +100,13 @@ def analyse(
     return Partials(f0, level, offset, noise.astype(np.float32), deviation)
 
 
-def measure_f0(audio: Floats, pitch: float, *, within: float = 80.0) -> float:
-    """Fundamental in Hz: the energy-weighted median over time and the harmonics up to the tenth, within +-`within` cents."""
+def measure_f0(audio: Floats, pitch: float, *, within: float = 80.0, step: int = 4 * HOP) -> float:
+    """Fundamental in Hz: the energy-weighted median over time and the harmonics up to the tenth, within +-`within` cents.
+
+    step: samples between looks.
+    """
     nominal = hz(pitch)
     count = max(1, min(10, int(HIGHEST / nominal)))
-    step = 4 * HOP
     spectra, size, share = _spectra(audio, -(-len(audio) // step), step, 12 * RATE / nominal, 4096)
     amplitude, frequency = _peaks(spectra, size, share, nominal, count)
     k = np.arange(1, count + 1)
@@ -270,7 +272,7 @@ def _band_matrix(f0: float, above: int) -> Floats:
 
 def synthesise(note: Partials, rng: np.random.Generator, *, noise: bool = True) -> Floats:
     """Audio (frames * HOP,) at RATE. Phases and noise come from `rng` alone."""
-    phase = rng.random(SLOTS)
+    phase = rng.random(note.level.shape[1])
     out = np.zeros(len(note) * HOP, np.float32)
     _oscillators(note.level, note.offset, note.deviation, note.f0, phase, out)
     if noise:
