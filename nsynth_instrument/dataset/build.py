@@ -180,7 +180,7 @@ def _claim(out: Path, plan: BuildPlan) -> None:
             raise DataError(f"{path} is damaged; build into another folder") from e
         if changed:
             raise UsageError(
-                f"{out} was begun with other options ({', '.join(changed)} differ); "
+                f"{out} was begun with other options ({', '.join(dict.fromkeys(map(_option, changed)))} differ); "
                 "use the same ones to go on, or build into another folder"
             )
         return
@@ -188,6 +188,12 @@ def _claim(out: Path, plan: BuildPlan) -> None:
         raise UsageError(f"{out} holds a set that was not built here; build into another folder")
     with whole(path) as part:
         part.write_text(json.dumps(options, indent=1), "utf-8")
+
+
+def _option(field: str) -> str:
+    """What the command line calls a field of BuildPlan."""
+    known = {"grids": "pitches or --velocities", "only": "instruments", "soundfonts": "soundfont"}
+    return "--" + (known | {"valid": "split", "test": "split"}).get(field, field).replace("_", "-")
 
 
 def _list(out: Path, jobs: tuple[Job, ...], done: dict[str, list[Example]]) -> None:

@@ -96,7 +96,7 @@ def from_entry(name: str, entry: Mapping[str, Any], load: Callable[[], Audio], *
     if not isinstance(entry, Mapping):
         raise ValueError("it is not a table of fields")
     qualities = entry.get("qualities", [0] * len(QUALITIES))
-    if not isinstance(qualities, list | tuple) or len(qualities) != len(QUALITIES) or not set(qualities) <= {0, 1}:
+    if not isinstance(qualities, list | tuple) or len(qualities) != len(QUALITIES) or any(q not in (0, 1) for q in qualities):
         raise ValueError("its qualities are not ten of 0 and 1")
     instrument = entry.get("instrument_str", name.rsplit("-", 2)[0])
     if not isinstance(instrument, str) or not _NAME.fullmatch(instrument):
