@@ -9,7 +9,7 @@ from safetensors.numpy import save
 from nsynth_instrument import bundle
 from nsynth_instrument.bank import Instrument, InstrumentBank
 from nsynth_instrument.bundle import Bundle
-from nsynth_instrument.dsp import timbre
+from nsynth_instrument.dsp import partials, timbre
 
 
 def instrument(name: str, *, family: str = "flute", seed: int = 0, frames: int = 125) -> Instrument:
@@ -34,6 +34,7 @@ def small_bundle(folder: Path, *, name: str = "harmonic", seed: int = 0) -> Bund
     weights["say.bias"] = np.zeros(timbre.OUT, np.float32)
     weights["say.bias"][:envelope] = np.linspace(2, 0.5, envelope)
     weights["say.bias"][envelope + 2 * slots :] = -6
+    weights["say.bias"][envelope + 2 * slots + partials.BANDS] = 0  # the deviation in pitch
     weights["say.weight"][envelope + slots :] = 0
     sounds = [("flute", "flute"), ("bass", "bass"), ("piano", "keyboard"), ("pizzicato", "string")]
     bank = InstrumentBank.of(instrument(n, family=f, seed=i) for i, (n, f) in enumerate(sounds))

@@ -1,0 +1,347 @@
+"""A plan becomes a pack: whole, in tune, one gain, the same every time, and never done twice."""
+
+import csv
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from nsynth_instrument import bundle, render
+from nsynth_instrument.bank import Instrument
+from nsynth_instrument.bundle import Bundle
+from nsynth_instrument.codes import Morph
+from nsynth_instrument.errors import BundleError, MissingExtra, NsynthError, UnknownName
+from nsynth_instrument.executors.local import Blocks, each, fill
+from nsynth_instrument.mixing import find_instrument, mix, stretch
+from nsynth_instrument.notes import Note, NoteGrid
+from nsynth_instrument.pack import SamplePack
+from nsynth_instrument.preset import RenderPlan
+
+PLAN = RenderPlan("Flute-Bass", Morph.between("flute", "bass", 0.5), NoteGrid((36, 60, 84), (50, 100)), seconds=3.0)
+LONG = dataclasses.replace(PLAN, name="many", grid=NoteGrid(tuple(range(40, 76)), (100,)), seconds=1.5, rate=16000, loops=False)
+"""More notes than the codec decodes at once."""
+
+
+def run(plan: RenderPlan, folder: Path, **options: object) -> list[render.Progress]:
+    return list(render.render(plan, folder, **options))  # type: ignore[arg-type]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def report(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "report.csv").read_text().splitlines()))
+
+
+@pytest.fixture(scope="session")
+def _done(_model: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packs") / "pack"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSYNTH_INSTRUMENT_HOME", str(_model.folder.parent.parent))
+        run(PLAN, folder)
+    return folder
+
+
+@pytest.fixture
+def done(_done: Path, model: Bundle, tmp_path: Path) -> Path:
+    """A finished pack of PLAN, to be looked at or changed."""
+    return Path(shutil.copytree(_done, tmp_path / "pack"))
+
+
+def test_the_pack_is_whole(done: Path) -> None:
+    pack = SamplePack.load(done)
+    samples = {f"Samples/Flute-Bass_{k}_v{v:03d}.wav" for k in ("036_C2", "060_C4", "084_C6") for v in (50, 100)}
+    assert {z.file for z in pack.zones} == samples
+    assert contents(done).keys() == samples | {"pack.json", "README.txt", "report.csv", "Flute-Bass.sfz"}
+    assert RenderPlan.from_dict(pack.plan) == PLAN
+    for zone in pack.zones:
+        info = soundfile.info(done / zone.file)
+        assert (info.samplerate, info.channels, info.subtype, info.frames) == (48000, 1, "PCM_24", 144000)
+        assert zone.frames == 144000
+        assert bundle.sha256(done / zone.file) == zone.sha256
+    assert pack.licence == "MIT"
+    assert "Flute (MIT)" in pack.sources
+    assert pack.versions["model"].startswith("harmonic ")
+
+
+def test_one_gain_for_all_and_tails_that_end_in_silence(done: Path) -> None:
+    audio = {z.velocity * 1000 + z.root: soundfile.read(done / z.file, dtype="float32")[0] for z in SamplePack.load(done).zones}
+    peaks = [np.abs(a).max() for a in audio.values()]
+    assert max(peaks) == pytest.approx(10 ** (-1 / 20), rel=1e-4)
+    assert min(peaks) < 0.5 * max(peaks), "levels between notes are kept"
+    assert all(a[-1] == 0 for a in audio.values())
+
+
+def test_zones_answer_for_every_key_and_velocity(done: Path) -> None:
+    answered = np.zeros((128, 128), int)
+    for z in SamplePack.load(done).zones:
+        answered[z.low_key : z.high_key + 1, z.low_velocity : z.high_velocity + 1] += 1
+    assert (answered[:, 1:] == 1).all()
+
+
+def test_the_report_and_the_readme(done: Path) -> None:
+    rows = report(done)
+    assert [(r["key"], r["name"], r["velocity"]) for r in rows[:2]] == [("36", "C2", "50"), ("36", "C2", "100")]
+    assert all(abs(float(r["cents_off"])) < 1 for r in rows)
+    assert all(-60 < float(r["loudness_lufs"]) < 0 for r in rows)
+    assert max(float(r["peak_dbfs"]) for r in rows) == -1.0
+    readme = (done / "README.txt").read_text()
+    assert "50 % Flute, 50 % Bass" in readme
+    for words in ("MIT", "C4", "48000 Hz", "24-bit", "[morph]", "fingerprint"):
+        assert words in readme
+
+
+def test_the_readme_s_plan_makes_the_same_pack(done: Path, tmp_path: Path) -> None:
+    text = (done / "README.txt").read_text().split("--preset pack.toml")[1]
+    assert RenderPlan.from_toml("\n".join(line.strip() for line in text.splitlines())) == PLAN
+
+
+def test_the_same_plan_gives_the_same_bytes(done: Path, tmp_path: Path) -> None:
+    run(PLAN, tmp_path / "again", threads=1)
+    assert contents(tmp_path / "again") == contents(done)
+
+
+def test_a_note_does_not_depend_on_the_others(done: Path, tmp_path: Path) -> None:
+    one = dataclasses.replace(PLAN, grid=NoteGrid((60,), (100,)))
+    run(one, tmp_path / "one")
+    name = "Samples/Flute-Bass_060_C4_v100.wav"
+    alone, among = (soundfile.read(f / name)[0] for f in (tmp_path / "one", done))
+    assert np.allclose(alone / np.abs(alone).max(), among / np.abs(among).max(), atol=1e-5)
+
+
+def test_ends_and_middle_differ(done: Path, tmp_path: Path) -> None:
+    for end in ("flute", "bass"):
+        run(dataclasses.replace(PLAN, morph=Morph.between(end, end, 0.5)), tmp_path / end)
+    name = "Samples/Flute-Bass_060_C4_v100.wav"
+    assert len({(f / name).read_bytes() for f in (done, tmp_path / "flute", tmp_path / "bass")}) == 3
+
+
+@pytest.mark.parametrize(("bits", "subtype"), [(16, "PCM_16"), (32, "FLOAT")])
+def test_other_rates_lengths_and_depths(model: Bundle, tmp_path: Path, bits: int, subtype: str) -> None:
+    plan = dataclasses.replace(PLAN, grid=NoteGrid((60,), (100,)), rate=44100, seconds=5.5, bits=bits, loops=False)
+    run(plan, tmp_path)
+    zone = SamplePack.load(tmp_path).zones[0]
+    info = soundfile.info(tmp_path / zone.file)
+    assert (info.samplerate, info.frames, info.subtype) == (44100, round(44100 * 5.5), subtype)
+    assert zone.loop is None
+    assert float(report(tmp_path)[0]["cents_off"]) == pytest.approx(0, abs=1)
+
+
+def test_held_notes_loop_without_a_step(done: Path) -> None:
+    looped = [z for z in SamplePack.load(done).zones if z.loop]
+    assert looped
+    for z in looped:
+        assert z.loop is not None
+        audio = soundfile.read(done / z.file)[0]
+        seam = abs(audio[z.loop.start] - audio[z.loop.end])
+        assert seam <= 2 * np.abs(np.diff(audio[z.loop.start : z.loop.end])).max()
+
+
+def test_a_finished_pack_is_left_alone(done: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in done.rglob("*")}
+    steps = run(PLAN, done)
+    assert "already" in steps[0].words
+    assert {p: p.stat().st_mtime_ns for p in done.rglob("*")} == before
+
+
+def test_but_gets_a_format_that_it_lacks(done: Path) -> None:
+    before = contents(done)
+    run(dataclasses.replace(PLAN, formats=("sfz", "sf2")), done)
+    after = contents(done)
+    assert after.keys() - before.keys() == {"Flute-Bass.sf2"}
+    assert {k for k in before if before[k] != after[k]} == {"pack.json"}
+    assert SamplePack.load(done).plan["formats"] == ["sfz", "sf2"]
+
+
+def test_a_pack_that_lost_a_file_is_mended(done: Path) -> None:
+    before = contents(done)
+    (done / "Samples/Flute-Bass_060_C4_v100.wav").unlink()
+    with pytest.raises(NsynthError, match="--force"):
+        run(PLAN, done)
+    run(PLAN, done, force=True)
+    assert contents(done) == before
+
+
+def test_another_plan_does_not_overwrite_it(done: Path) -> None:
+    before = contents(done)
+    other = dataclasses.replace(PLAN, seed=1, grid=NoteGrid((60,), (100,)))
+    with pytest.raises(NsynthError, match="its seed and grid differ.*--out.*--force"):
+        run(other, done)
+    assert contents(done) == before
+    (done / "my notes.txt").write_text("keep")
+    run(other, done, force=True)
+    assert contents(done).keys() == {
+        "my notes.txt", "pack.json", "README.txt", "report.csv", "Flute-Bass.sfz", "Samples/Flute-Bass_060_C4_v100.wav",
+    }  # fmt: skip
+
+
+def test_an_interrupted_render_goes_on(model: Bundle, tmp_path: Path) -> None:
+    run(LONG, tmp_path / "whole")
+    folder = tmp_path / "broken"
+    steps = render.render(LONG, folder)
+    while next(steps).done == 0:
+        pass
+    steps.close()  # type: ignore[attr-defined]
+    kept = {p: p.stat().st_mtime_ns for p in folder.rglob("*.npz")}
+    assert kept
+    assert not (folder / "pack.json").exists()
+    seen = []
+    for step in render.render(LONG, folder):
+        seen.append(step)
+        if step.stage == "decode":
+            assert kept.items() <= {p: p.stat().st_mtime_ns for p in folder.rglob("*.npz")}.items(), "no note is decoded twice"
+    assert seen[0].done > 0
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
+def test_interrupted_while_writing_it_decodes_nothing_again(model: Bundle, tmp_path: Path) -> None:
+    steps = render.render(LONG, tmp_path)
+    while next(steps).stage != "write":
+        pass
+    steps.close()  # type: ignore[attr-defined]
+    again = run(LONG, tmp_path)
+    assert again[0].done == again[0].of == len(LONG.grid)
+    assert SamplePack.load(tmp_path).zones
+    assert not (tmp_path / render.WORK).exists()
+
+
+def test_a_spoilt_block_is_made_again(model: Bundle, tmp_path: Path) -> None:
+    steps = render.render(LONG, tmp_path)
+    while next(steps).stage != "write":
+        pass
+    steps.close()  # type: ignore[attr-defined]
+    block = next(tmp_path.rglob("*.npz"))
+    block.write_bytes(block.read_bytes()[:1000])
+    assert run(LONG, tmp_path)[0].done < len(LONG.grid)
+    assert SamplePack.load(tmp_path).zones
+
+
+def test_unknown_sounds_and_models(model: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean flute"):
+        run(dataclasses.replace(PLAN, morph=Morph.between("floot", "bass", 0.5)), tmp_path)
+    with pytest.raises(UnknownName, match="model"):
+        run(dataclasses.replace(PLAN, model="nothing"), tmp_path)
+    assert not list(tmp_path.glob("*.wav"))
+
+
+def test_a_damaged_model_is_found_before_anything_is_made(
+    model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in ("weights.safetensors", "bank.safetensors"):
+        home = tmp_path / file
+        path = Path(shutil.copytree(model.folder, home / "models" / "harmonic")) / file
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        monkeypatch.setenv("NSYNTH_INSTRUMENT_HOME", str(home))
+        with pytest.raises(BundleError, match="damaged"):
+            run(PLAN, tmp_path / "out")
+        assert not list(tmp_path.glob("out/*.wav"))
+
+
+def test_a_folder_that_cannot_be_written(model: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NsynthError, match="cannot write in .*--out"):
+        run(PLAN, tmp_path / "file" / "pack")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_refuses(model: Bundle, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(NsynthError, match="cannot write in .*--out"):
+        run(PLAN, tmp_path / "pack")
+
+
+def test_a_disk_without_room_is_said_at_once(model: Bundle, tmp_path: Path) -> None:
+    huge = dataclasses.replace(PLAN, grid=NoteGrid(tuple(range(128)), tuple(range(1, 128))), seconds=30.0, rate=192000, bits=32)
+    if shutil.disk_usage(tmp_path).free > 800e9:
+        pytest.skip("this disk has room for everything")
+    with pytest.raises(NsynthError, match=r"needs \d+\.\d GB .* are free; make room"):
+        run(huge, tmp_path)
+
+
+def test_instruments_by_name_case_and_beginning(model: Bundle) -> None:
+    bank = render.read_bank(model)
+    assert find_instrument(bank, "Flute").name == "flute"
+    assert find_instrument(bank, "pia").name == "piano"
+    for name in ("pi", "", "zzz"):
+        with pytest.raises(UnknownName):
+            find_instrument(bank, name)
+
+
+def _instrument(codes: np.ndarray) -> Instrument:
+    one = np.array([60], np.int16)
+    return Instrument("x", "flute", "acoustic", "X", "MIT", one, one, codes[None].astype(np.float32))
+
+
+def test_mix_is_linear_and_its_ends_are_the_sounds() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (_instrument(rng.normal(size=(125, 16))) for _ in "ab")
+    note = Note(60, 100)
+    assert np.array_equal(mix([(a, 1.0), (b, 0.0)], note, 125), a.at(note))
+    assert np.allclose(mix([(a, 0.25), (b, 0.75)], note, 125), 0.25 * a.at(note) + 0.75 * b.at(note))
+
+
+@pytest.mark.parametrize("frames", [47, 63, 94, 124, 125, 126, 200, 938])
+def test_stretch_keeps_the_onset_and_the_end(frames: int) -> None:
+    time = np.arange(125, dtype=np.float32)
+    out = stretch(np.repeat(time[:, None], 16, axis=1), frames)[:, 0]
+    assert len(out) == frames
+    onset = min(31, frames - 31)
+    assert np.array_equal(out[:onset], time[:onset])
+    assert out[-1] == 124
+    if frames >= 125:
+        assert np.array_equal(out[-31:], time[-31:])
+    assert (np.diff(out) >= 0).all()
+    assert np.diff(out).max() < 8
+
+
+@pytest.mark.parametrize("frames", [1, 20, 32])
+def test_codes_of_no_usual_length_are_fitted(frames: int) -> None:
+    codes = np.random.default_rng(0).normal(size=(frames, 16)).astype(np.float32)
+    assert stretch(codes, 125).shape == (125, 16)
+
+
+def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make(run: range) -> list[int]:
+        made.extend(run)
+        return list(run)
+
+    def finish(run: range, raw: list[int]) -> dict[str, np.ndarray]:
+        return {"x": np.array(raw) * 10}
+
+    def filled(size: int) -> Iterator[range]:
+        return fill(Blocks(tmp_path, 23), make, finish, size=size, threads=2)
+
+    first = filled(5)
+    next(first)
+    first.close()  # type: ignore[attr-defined]
+    (tmp_path / "000007-000005.npz").write_bytes(b"no block")
+    (tmp_path / ".000010-000015.npz.part").write_bytes(b"half a block")
+    list(filled(7))
+    blocks = Blocks(tmp_path, 23)
+    assert sorted(made) == list(range(23))
+    assert np.concatenate([blocks.get(r, "x") for r in blocks.done()]).tolist() == list(range(0, 230, 10))
+    assert blocks.missing(5) == []
+
+
+def test_each_keeps_the_order_and_raises_what_was_raised() -> None:
+    assert list(each(range(50), lambda i: i * i, threads=3)) == [i * i for i in range(50)]
+    with pytest.raises(ZeroDivisionError):
+        list(each(range(-2, 3), lambda i: 1 // i, threads=3))
+
+
+def test_a_runtime_that_is_not_installed_is_named(model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises((MissingExtra, BundleError), match="pip install|export it again"):
+        run(PLAN, tmp_path, runtime="onnx")
