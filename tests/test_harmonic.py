@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from nsynth_instrument.codecs.harmonic import in_tune
-from nsynth_instrument.dsp import timbre
+from nsynth_instrument.dsp import detail, timbre
 from nsynth_instrument.dsp.fluctuation import enliven
 from nsynth_instrument.dsp.partials import BANDS, SILENCE, SLOTS, Partials, measure_f0, silenced, slots_for, synthesise
+from nsynth_instrument.errors import DataError
 from nsynth_instrument.notes import hz
 from nsynth_instrument.runtimes.kernel_harmonic import HarmonicKernel
 
@@ -118,3 +119,25 @@ def test_kernel_says_what_torch_says() -> None:
         decoded = net.decode(torch.from_numpy(codes), torch.from_numpy(told[:, :12]), torch.from_numpy(told)).numpy()
     assert np.abs(kernel.encode(heard, told) - encoded).max() < 1e-5
     assert np.abs(kernel.decode(codes, told[:, :12], told) - decoded).max() < 1e-5
+
+
+def test_detail_brings_a_note_back_and_its_data_is_checked() -> None:
+    rng = np.random.default_rng(5)
+    words = said(500)
+    bumps = 6 * np.sin(2 * np.pi * np.arange(500)[:, None] / 125 * rng.uniform(0.5, 6, 20))
+    level = words.level.copy()
+    level[:, :20] += bumps.astype(np.float32)
+    note = Partials(220.0, level, words.offset, words.noise + 5, np.float32(4 * np.sin(np.arange(500) / 4)))
+    kept = detail.stack([detail.keep(note, words), detail.keep(note, words)])
+    assert kept["data"].nbytes < 2 * 6000
+    again = detail.add(words, 220.0, [(detail.recall(kept, 1, 500), 1.0)])
+    assert np.abs(again.level - level)[:, :20].mean() < 0.6
+    assert np.abs(again.deviation - note.deviation).mean() < 0.5
+    assert not again.spread.any()
+    half = detail.add(words, 220.0, [(detail.recall(kept, 0, 500), 0.5)])
+    assert np.abs(half.level - words.level)[:, :20].mean() == pytest.approx(np.abs(bumps).mean() / 2, rel=0.1)
+    longer = detail.recall(kept, 0, 700)
+    assert len(longer.level) == 700
+    kept["data"] = kept["data"][::-1].copy()
+    with pytest.raises(DataError, match="damaged"):
+        detail.recall(kept, 0, 500)

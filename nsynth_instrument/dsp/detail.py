@@ -1,12 +1,14 @@
 """Detail: what a note has and the network did not say of it, small enough to keep for every note of a bank.
 
 Differences of features, in cosine bases over three spans (onset, sustain, release), the lowest few of each:
-fine in the onset, up to some 6 Hz after it. What wavers faster is left to fluctuation. Eight bits a value;
-levels weigh by what is audible, so that most values are zero and a wheel or a zip packs them well.
+fine in the onset, up to some 20 Hz after it. Eight bits a value, deflated note by note: most values are zero.
+Measured on 16 notes of FluidR3 and MuseScore General: 3.7 kB a note bring it to 4.10 dB of its recording (log-spectral
+distance), where the whole difference would to 3.77; 6.7 kB with all cosines, to 4.02.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from ..errors import DataError
 from . import timbre
-from .partials import SLOTS, Floats, Partials, slots_for
+from .partials import BANDS, SLOTS, Floats, Partials, slots_for
 
 Bytes = npt.NDArray[np.int8]
 
@@ -23,12 +26,12 @@ ONSET = 32
 """Frames of the first span: 256 ms."""
 RELEASE = 125
 """Frames of the last span: 1 s."""
-_LEVEL = (32, 40, 16)
-_NOISE = (16, 16, 8)
-_OFFSET = (8, 6, 2)
-_STEP_LEVEL = 1.0
-_STEP_NOISE = 1.5
-_STEP_OFFSET = np.where(np.arange(64) < 8, 0.002, 0.016).astype(np.float32)
+_LEVEL = (32, 120, 48)
+_NOISE = (32, 60, 24)
+_OFFSET = (32, 120, 48)
+_STEP_LEVEL = 0.5
+_STEP_NOISE = 0.75
+_STEP_OFFSET = np.where(np.arange(64) < 8, 0.0005, 0.004).astype(np.float32)
 _PITCH = 2
 """Frames per kept value of the common pitch; in half cents."""
 _BENT = 64
@@ -73,26 +76,41 @@ def keep(note: Partials, said: timbre.Said) -> dict[str, Bytes]:
     }
 
 
-def stack(kept: Sequence[dict[str, Bytes]]) -> dict[str, npt.NDArray[np.generic]]:
-    """Kept notes side by side: `level` (coefficients, slots of all notes), `slots` (notes,), the rest (notes, ...)."""
-    slots = np.array([k["level"].shape[1] for k in kept], np.int16)
-    out: dict[str, npt.NDArray[np.generic]] = {"level": np.concatenate([k["level"] for k in kept], axis=1), "slots": slots}
-    longest = max(len(k["deviation"]) for k in kept)
-    deviation = [np.pad(k["deviation"], (0, longest - len(k["deviation"]))) for k in kept]
-    return out | {k: np.stack([one[k] for one in kept]) for k in ("noise", "offset")} | {"deviation": np.stack(deviation)}
+def stack(kept: Sequence[Mapping[str, Bytes]]) -> dict[str, npt.NDArray[np.generic]]:
+    """Kept notes as arrays for a bank: `data` uint8, all of them deflated one after another, `ends` and `slots` (notes,)."""
+    blobs = [zlib.compress(b"".join(k[part].tobytes() for part in ("level", "noise", "offset", "deviation")), 9) for k in kept]
+    return {
+        "data": np.frombuffer(b"".join(blobs), np.uint8),
+        "ends": np.cumsum([len(b) for b in blobs]),
+        "slots": np.array([k["level"].shape[1] for k in kept], np.int16),
+    }
 
 
 def recall(kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int) -> Detail:
-    """The detail of one of the notes that were stacked, at `frames` frames: what is held is stretched or shortened."""
-    slots = np.asarray(kept["slots"], np.int64)
-    start, n = int(slots[:note].sum()), int(slots[note])
+    """The detail of one of the notes that were stacked, at `frames` frames: what is held is stretched or shortened.
+
+    Raises DataError where the data is not what `stack` wrote.
+    """
+    n = int(kept["slots"][note])
+    ends = [0, *np.asarray(kept["ends"], np.int64).tolist()]
+    shapes = [(sum(_LEVEL), n), (sum(_NOISE), BANDS), (sum(_OFFSET), _BENT)]
+    sizes = [a * b for a, b in shapes]
+    try:
+        blob = np.asarray(kept["data"][ends[note] : ends[note + 1]]).tobytes()
+        data = zlib.decompressobj().decompress(blob, sum(sizes) + 60000)
+    except zlib.error as e:
+        raise DataError(f"the bank's details are damaged ({e}); install or export the model again") from e
+    flat = np.frombuffer(data, np.int8)
+    if not 1 <= n <= SLOTS or len(flat) <= sum(sizes):
+        raise DataError("the bank's details are damaged; install or export the model again")
+    parts = np.split(flat, np.cumsum(sizes))
+    q_level, q_noise, q_offset = (part.reshape(shape) for part, shape in zip(parts, shapes, strict=False))
     level, offset = np.zeros((frames, SLOTS), np.float32), np.zeros((frames, SLOTS), np.float32)
-    level[:, :n] = _unpack(kept["level"][:, start : start + n], _LEVEL, _STEP_LEVEL, frames)
-    offset[:, :_BENT] = _unpack(kept["offset"][note], _OFFSET, _STEP_OFFSET, frames)
-    pitch = np.asarray(kept["deviation"][note], np.float32) / 2
+    level[:, :n] = _unpack(q_level, _LEVEL, _STEP_LEVEL, frames)
+    offset[:, :_BENT] = _unpack(q_offset, _OFFSET, _STEP_OFFSET, frames)
+    pitch = parts[3].astype(np.float32) / 2
     deviation = np.interp(np.linspace(0, len(pitch) - 1, frames), np.arange(len(pitch)), pitch)
-    noise = _unpack(kept["noise"][note], _NOISE, _STEP_NOISE, frames)
-    return Detail(level, noise, offset, deviation.astype(np.float32))
+    return Detail(level, _unpack(q_noise, _NOISE, _STEP_NOISE, frames), offset, deviation.astype(np.float32))
 
 
 def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float]]) -> timbre.Said:
@@ -125,16 +143,16 @@ def _pack(x: Floats, counts: tuple[int, int, int], step: float | Floats) -> Byte
         part = x[span]
         c = scipy.fft.dct(part, axis=0, norm="ortho")[:count] / np.sqrt(len(part))
         out.append(np.pad(c, ((0, count - len(c)), (0, 0))))
-    return np.rint(np.concatenate(out) / (step / 4)).clip(-127, 127).astype(np.int8)
+    return np.rint(np.concatenate(out) / step).clip(-127, 127).astype(np.int8)
 
 
-def _unpack(q: npt.NDArray[np.generic], counts: tuple[int, int, int], step: float | Floats, frames: int) -> Floats:
+def _unpack(q: Bytes, counts: tuple[int, int, int], step: float | Floats, frames: int) -> Floats:
     x = np.zeros((frames, q.shape[1]), np.float32)
     at = 0
     for span, count in zip(spans(frames), counts, strict=True):
         length = span.stop - span.start
         c = np.zeros((length, q.shape[1]), np.float32)
-        c[: min(count, length)] = np.asarray(q[at : at + min(count, length)], np.float32) * (step / 4) * np.sqrt(length)
+        c[: min(count, length)] = np.asarray(q[at : at + min(count, length)], np.float32) * step * np.sqrt(length)
         x[span] = scipy.fft.idct(c, axis=0, norm="ortho")
         at += count
     return x
