@@ -43,7 +43,10 @@ def sounds(rate, pitch):
     }
 
 
-@pytest.mark.parametrize(("quality", "pitch"), [(q, p) for q in ("", *QUALITIES) for p in (48, 64) if (q, p) != ("distortion", 64)])
+MADE = [(quality, pitch) for quality in ("", *QUALITIES) for pitch in (48, 64) if (quality, pitch) != ("distortion", 64)]
+
+
+@pytest.mark.parametrize(("quality", "pitch"), MADE)
 def test_a_sound_made_for_a_quality_has_it_at_any_rate_and_level(quality, pitch):
     low, high = (sounds(rate, pitch)[quality] for rate in (16000, 48000))
     expected = {quality} - {""}
