@@ -150,12 +150,13 @@ def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) ->
         return None
     low, high = _steady(audio, rate, hold_seconds)
     held = audio[low:high]
+    energy = np.concatenate([[0.0], np.cumsum(np.square(held), dtype=np.float64)])
     likeness = _autocorrelation(held)
     cycle = _follow(likeness, rate / f0_hz)
     window = _whole_periods(rate, rate / cycle)
     places: list[tuple[float, int, int]] = []
     for length in _lengths(likeness, cycle, rate, longest=len(held) - 2 * window - rate // 50):
-        places += [(cost, at, length) for cost, at in _places(held, length, window, rate)]
+        places += [(cost, at, length) for cost, at in _places(held, energy, length, window, rate)]
     best: LoopResult | None = None
     for _, at, length in sorted(places)[:MEASURED]:
         start = low + at
@@ -179,34 +180,33 @@ def bake(audio: Floats, loop: LoopResult) -> Floats:
     joints are smooth: into the loop, round it, and out of it into the release. The mix keeps its power whether the
     two are alike or not. The loop's level is tilted to meet itself, and the release keeps the final gain.
     """
-    out = audio.astype(np.float64)
+    out = audio.copy()
     first, after, n = loop.start, loop.end + 1, loop.blend
     if loop.tilt:
-        out[first:after] *= 10 ** (np.linspace(0.0, loop.tilt, after - first) / 20)
-        out[after:] *= 10 ** (loop.tilt / 20)
-    reach = np.arange(-n, n)
-    here, there = out[first + reach], out[after + reach]
+        out[first:after] *= (10 ** (np.linspace(0.0, loop.tilt, after - first) / 20)).astype(np.float32)
+        out[after:] *= np.float32(10 ** (loop.tilt / 20))
+    here, there = (out[at - n : at + n].astype(np.float64) for at in (first, after))
     alike = float(here @ there) / max(float(np.linalg.norm(here) * np.linalg.norm(there)), 1e-12)
-    share = 0.25 * (1 + np.cos(np.pi * reach / n))  # of the other sound: 1/2 at the seam, 0 where the blend ends
+    share = 0.25 * (1 + np.cos(np.pi * np.arange(-n, n) / n))  # of the other sound: 1/2 at the seam, 0 at the ends
     power = np.sqrt(1 - 2 * share * (1 - share) * (1 - max(alike, 0.0)))
-    out[first + reach] = ((1 - share) * here + share * there) / power
-    out[after + reach] = ((1 - share) * there + share * here) / power
-    _even(out, loop)
-    return out.astype(np.float32)
+    here, there = ((1 - share) * here + share * there) / power, ((1 - share) * there + share * here) / power
+    even = _even(here, there, min(loop.window, n))
+    out[first - n : first + n], out[after - n : after + n] = here * even, there * even
+    return out
 
 
-def _even(out: Doubles, loop: LoopResult) -> None:
-    """Level the last ripple round the seam with one smooth gain, the same about the start and after the end."""
-    first, after, n, w = loop.start, loop.end + 1, loop.blend, min(loop.window, loop.blend)
-    reach = np.arange(-n, n)
-    slope, bump = np.sin(np.pi * reach / n), np.cos(np.pi / 2 * reach / n) ** 2
+def _even(here: Doubles, there: Doubles, window: int) -> Doubles:
+    """A smooth gain (2 n,) that levels the last ripple round the seam, the same about the start and after the end."""
+    n = len(here) // 2
+    reach = np.arange(-n, n) / n
+    slope, bump = np.sin(np.pi * reach), np.cos(np.pi / 2 * reach) ** 2
+    joined = np.concatenate([there[n - window : n], here[n : n + window]])
+    squares, decibels = np.square(joined), np.zeros(2 * n)
     for _ in range(8):
-        joined = np.concatenate([out[after - w : after], out[first : first + w]])
-        before, across, later = (_level(joined[i : i + w]) for i in (0, w // 2, w))
-        decibels = np.clip(0.7 * (before - later) * slope + ((before + later) / 2 - across) * bump, -3.0, 3.0)
-        gain = 10 ** (decibels / 20)
-        out[first + reach] *= gain
-        out[after + reach] *= gain
+        powers = squares * 10 ** (decibels[n - window : n + window] / 10)
+        before, across, later = (10 * np.log10(powers[i : i + window].mean() + 1e-14) for i in (0, window // 2, window))
+        decibels += np.clip(0.7 * (before - later) * slope + ((before + later) / 2 - across) * bump, -3.0, 3.0)
+    return np.asarray(10 ** (decibels / 20))
 
 
 _NO_SEAM = Seam(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -296,42 +296,38 @@ def _lengths(likeness: Doubles, cycle: float, rate: int, *, longest: int) -> lis
     return [int(n) for n in lengths[np.argsort(-worth)[:TRIED]]]
 
 
-def _places(held: Floats, length: int, window: int, rate: int) -> list[tuple[float, int]]:
-    """(unlikeness, start) of good loops of `length` frames inside `held`: low where both sides of the seam match."""
+def _places(held: Floats, energy: Doubles, length: int, window: int, rate: int) -> list[tuple[float, int]]:
+    """(unlikeness, start) of good loops of `length` frames inside `held`: low where both sides of the seam match.
+
+    `energy` (frames + 1,) is the sum of squares before each frame of `held`.
+    """
     hop = rate // 1000
     wide = -(-window // hop)
     begin = max(0, len(held) - length - round(LATEST * rate) - 2 * window)
     here, there = held[begin:-length], held[begin + length :]
-    if len(here) < (2 * wide + 2) * hop:
+    count = len(here) // hop - 2 * wide + 1
+    if count < 2:
         return []
-    both, first, second = (_sums(x, hop) for x in (there - here, here, there))
-    before, after = _running(second, wide)[:-wide], _running(first, wide)[wide:]
-    across = _running(both, 2 * wide) / (_running(first, 2 * wide) + _running(second, 2 * wide))
-    ripple = 10 * np.log10(before / after)
-    early = (len(across) - np.arange(len(across))) * hop / rate
+    at = begin + np.arange(count) * hop
+    first, middle, last = (energy[at + k * wide * hop] for k in range(3))
+    first_, middle_, last_ = (energy[at + k * wide * hop + length] for k in range(3))
+    apart = (there - here)[: len(here) // hop * hop].reshape(-1, hop)
+    total = np.concatenate([[0.0], np.cumsum(np.einsum("ij,ij->i", apart, apart), dtype=np.float64)])
+    across = (total[2 * wide :] - total[: -2 * wide]) / (last - first + last_ - first_ + 1e-12)
+    ripple = 10 * np.log10((middle_ - first_ + 1e-12) / (last - middle + 1e-12))
+    early = (count - np.arange(count)) * hop / rate
     cost = across + RIPPLED * np.square(ripple) + EARLY * early - LONG * np.log2(length / rate)
     found = []
     for _ in range(2):
         i = int(np.argmin(cost))
         if not np.isfinite(cost[i]):
             break
-        at = (i + wide) * hop
-        near = np.arange(max(1, at - window // 4), min(len(here) - 1, at + window // 4))
+        seam = (i + wide) * hop
+        near = np.arange(max(1, seam - window // 4), min(len(here) - 1, seam + window // 4))
         steps = np.abs(here[near] - here[near - 1]) + np.abs(there[near] - there[near - 1])
         found.append((float(cost[i]), begin + int(near[int(np.argmin(steps))])))
         cost[max(0, i - wide) : i + wide] = np.inf
     return found
-
-
-def _sums(x: Floats, hop: int) -> Doubles:
-    """Energy of each run of `hop` frames."""
-    runs = x[: len(x) // hop * hop].reshape(-1, hop)
-    return np.asarray(np.einsum("ij,ij->i", runs, runs, dtype=np.float64))
-
-
-def _running(x: Doubles, width: int) -> Doubles:
-    total = np.concatenate([[0.0], np.cumsum(x)])
-    return np.asarray(np.maximum(total[width:] - total[:-width], 1e-14))
 
 
 def _tilt(audio: Floats, loop: LoopResult, window: int) -> float:
