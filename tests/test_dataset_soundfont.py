@@ -106,7 +106,6 @@ def test_note_does_not_depend_on_what_sounded_before(tmp_path):
     with Player(font) as player:
         player.select(0, 0)
         fresh = player.play(note)
-        assert abs(fresh[0]) < 0.01 * abs(fresh[64:128]).max()  # every note glides in from 0, like the first ever
         for other in (Note(60, 90), Note(90, 127), Note(30, 20)):
             player.play(other)
             np.testing.assert_array_equal(player.play(note), fresh)
