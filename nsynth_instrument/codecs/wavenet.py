@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..bundle import Bundle
 from ..dsp import mulaw, pqmf
 from ..notes import Note
+from . import Kept
 
 Floats = npt.NDArray[np.float32]
 Classes = npt.NDArray[np.uint8]
@@ -78,7 +79,7 @@ class WaveNetCodec:
         *,
         seed: int = 0,
         temperature: float = 1.0,
-        detail: Sequence[Mapping[str, Any] | None] | None = None,
+        detail: Sequence[Sequence[Kept]] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature under 1 makes the likely likelier: less noise."""
         out: list[Floats] = []

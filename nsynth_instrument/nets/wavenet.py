@@ -77,6 +77,8 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.out1 = nn.Linear(config.skip, config.skip)
         self.logits = nn.Linear(config.skip, config.bands * CLASSES)
+        with torch.no_grad():
+            self.logits.weight.copy_(_smooth(config.bands, config.skip))
 
     def through(self, heard: Tensor, condition: Tensor, taps: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Logits (..., bands, 256).
@@ -128,12 +130,21 @@ class Decoder(nn.Module):
         return self.through(heard, condition, taps), kept
 
 
+def _smooth(bands: int, inputs: int) -> Tensor:
+    """First weights (bands * 256, inputs) of the logits: smooth over the classes, whose order then need not be learned."""
+    wave = torch.arange(16)
+    class_ = (torch.arange(CLASSES) + 0.5) / CLASSES
+    basis = torch.cos(torch.pi * wave * class_[:, None]) / (1 + wave)
+    return torch.flatten(basis @ torch.randn(bands, len(wave), inputs), 0, 1) * (0.5 / inputs**0.5)
+
+
 def sample(logits: Tensor, noise: Tensor, temperature: Tensor) -> Tensor:
     """Classes (...) of logits (..., 256) by inverse CDF at noise (...) in [0, 1); the same in every runtime."""
     weights = torch.exp((logits - logits.amax(dim=-1, keepdim=True)) / temperature)
     total = weights.cumsum(dim=-1)
     # A float32 sum may top out under noise * total: the last class is then meant.
-    return (total <= (noise[..., None] * total[..., -1:])).sum(dim=-1).clamp(max=CLASSES - 1)
+    drawn: Tensor = (total <= (noise[..., None] * total[..., -1:])).sum(dim=-1)
+    return drawn.clamp(max=CLASSES - 1)
 
 
 class WaveNet(nn.Module):

@@ -26,6 +26,8 @@ def open_codec(bundle: Bundle, runtime: str = "auto", *, threads: int | None = N
         raise UsageError("the kernel runs on the CPU alone; take --runtime torch or --runtime onnx for a GPU")
     if bundle.kind == "harmonic":
         return _harmonic(bundle, runtime, threads, device)
+    if bundle.kind == "wavenet":
+        return _wavenet(bundle, runtime, threads, device)
     raise BundleError(f"model {bundle.name} is of kind {bundle.kind}, which this version cannot run; update nsynth-instrument")
 
 
@@ -48,3 +50,27 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
 
         network = HarmonicKernel(load_file(bundle.path("weights.safetensors")), bundle.network)
     return HarmonicCodec(bundle, network, threads=threads)
+
+
+def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str) -> Codec:
+    from ..codecs.wavenet import WaveNetCodec, WaveNetNetwork
+    from ..nets.wavenet_config import WaveNetConfig
+
+    config = WaveNetConfig.of(bundle.network)
+    network: WaveNetNetwork
+    if runtime == "onnx":
+        from .onnx import WaveNetOnnx
+
+        encoder, condition, step = (bundle.path(f"{name}.onnx") for name in ("encoder", "condition", "step"))
+        network = WaveNetOnnx(encoder, condition, step, config, device=device, threads=threads)
+    elif runtime == "torch":
+        from .torch import WaveNetTorch
+
+        network = WaveNetTorch(bundle.path("weights.safetensors"), config, device=device, threads=threads)
+    else:
+        from safetensors.numpy import load_file
+
+        from .kernel_wavenet import WaveNetKernel
+
+        network = WaveNetKernel(load_file(bundle.path("weights.safetensors")), config, threads=threads)
+    return WaveNetCodec(bundle, network)

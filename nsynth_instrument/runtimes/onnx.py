@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..dsp.mulaw import companded
 from ..errors import BundleError, DeviceError, MissingExtra, NsynthError
+from ..nets.wavenet_config import WaveNetConfig
 
 Floats = npt.NDArray[np.float32]
+Classes = npt.NDArray[np.uint8]
 
 
 def session(path: Path, *, device: str = "auto", threads: int | None = None) -> Any:
@@ -80,3 +83,98 @@ class HarmonicOnnx:
     def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         """See `HarmonicNetwork.decode`."""
         return np.asarray(self._decoder.run(None, {"codes": codes, "told": told, "told_fast": told_fast})[0])
+
+
+class WaveNetOnnx:
+    """`WaveNetNetwork` over the graph of one step, sampling included.
+
+    The state never leaves the device: each layer's past inputs are arrays of their own, and the graph is bound to
+    those that the step reads and writes.
+    """
+
+    batch = 64
+
+    def __init__(
+        self,
+        encoder: Path,
+        condition: Path,
+        step: Path,
+        config: WaveNetConfig,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self._encoder, self._condition, self._step = (
+            session(p, device=device, threads=threads) for p in (encoder, condition, step)
+        )
+        self._config, self.bands = config, config.bands
+        self.runtime = label(self._step)
+        self._device = "cuda" if "CUDAExecutionProvider" in self._step.get_providers() else "cpu"
+
+    def encode(self, signal: Floats) -> Floats:
+        """See `WaveNetNetwork.encode`."""
+        return np.asarray(self._encoder.run(None, {"signal": signal})[0])
+
+    def decode(
+        self,
+        codes: Floats,
+        pitch: npt.NDArray[Any],
+        velocity: npt.NDArray[Any],
+        noise: Floats,
+        *,
+        follow: Classes | None = None,
+        temperature: float = 1.0,
+    ) -> Classes:
+        """See `WaveNetNetwork.decode`."""
+        c = self._config
+        batch, frames, _ = codes.shape
+        told = c.conditioning(codes, pitch, velocity)
+        heat = self._there(np.array(max(temperature, 1e-3), np.float32))
+        steps = [self._there(np.array(i)) for i in range(c.steps)]
+        # One place more than the delay: what a step writes is never what it reads.
+        places = [(c.kernel - 1) * d + 1 for d in c.dilations]
+        rings = [[self._there(np.zeros((batch, c.width), np.float32)) for _ in range(n)] for n in places]
+        heard = [self._there(np.zeros((batch, c.kernel * c.bands), np.float32)) for _ in range(2)]
+        drawn = [self._there(np.zeros((batch, c.bands), np.int64)) for _ in range(c.steps)]
+        out = np.zeros((batch, frames * c.steps, c.bands), np.uint8)
+        bound = self._step.io_binding()
+        for frame in range(frames):
+            span = slice(frame * c.steps, (frame + 1) * c.steps)
+            fixed = {
+                "condition": self._there(self._condition.run(None, {"input": np.ascontiguousarray(told[:, frame])})[0]),
+                "source": self._there(c.source(pitch, np.full(batch, span.start), c.steps)),
+                "noise": self._there(np.ascontiguousarray(noise[:, span])),
+                "temperature": heat,
+            }
+            for name, value in fixed.items():
+                bound.bind_ortvalue_input(name, value)
+            for i, t in enumerate(range(span.start, span.stop)):
+                if follow is not None:
+                    heard[t % 2] = self._there(_past(follow, t, c.kernel))
+                bound.bind_ortvalue_input("index", steps[i])
+                bound.bind_ortvalue_input("heard", heard[t % 2])
+                bound.bind_ortvalue_output("classes", drawn[i])
+                bound.bind_ortvalue_output("heard_next", heard[(t + 1) % 2])
+                at = 0
+                for layer, (ring, d) in enumerate(zip(rings, c.dilations, strict=True)):
+                    for k in range(c.kernel - 1, 0, -1):
+                        bound.bind_ortvalue_input(f"past_{at}", ring[(t - k * d) % len(ring)])
+                        at += 1
+                    bound.bind_ortvalue_output(f"kept_{layer}", ring[t % len(ring)])
+                self._step.run_with_iobinding(bound)
+            out[:, span] = np.stack([d.numpy() for d in drawn], axis=1)
+        return out
+
+    def _there(self, array: npt.NDArray[Any]) -> Any:
+        """The array where the session runs; on a CPU it is the array itself, not a copy."""
+        import onnxruntime as ort
+
+        return ort.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+
+
+def _past(follow: Classes, step: int, kernel: int) -> Floats:
+    """Companded classes (batch, kernel * bands) of the steps before `step`, oldest first, silence before the first."""
+    out = np.zeros((len(follow), kernel, follow.shape[2]), np.float32)
+    there = follow[:, max(0, step - kernel) : step]
+    out[:, kernel - there.shape[1] :] = companded(there)
+    return out.reshape(len(follow), -1)

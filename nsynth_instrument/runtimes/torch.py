@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..dsp import mulaw
 from ..errors import BundleError, DeviceError, MissingExtra
+from ..nets.wavenet_config import WaveNetConfig
 
 if TYPE_CHECKING:
     import torch
 
 Floats = npt.NDArray[np.float32]
+Classes = npt.NDArray[np.uint8]
 
 
 def pick_device(wanted: str) -> torch.device:
-    """CUDA where it is there and not declined. Raises MissingExtra without torch, DeviceError where CUDA is asked for and missing."""
+    """CUDA where it is there and not declined.
+
+    Raises MissingExtra without torch, DeviceError where CUDA is asked for and missing.
+    """
     try:
         import torch
     except ImportError as e:
@@ -60,3 +66,91 @@ class HarmonicTorch:
 
         with torch.inference_mode():
             return np.asarray(half(*(torch.from_numpy(a).to(self._device) for a in arrays)).cpu().numpy())
+
+
+class WaveNetTorch:
+    """`WaveNetNetwork` over the network itself: parallel where the past is given, else a step at a time."""
+
+    batch = 256
+
+    def __init__(self, weights: Path, config: WaveNetConfig, *, device: str = "auto", threads: int | None = None) -> None:
+        self._device = pick_device(device)
+        import torch
+        from safetensors.torch import load_file
+
+        from ..nets.wavenet import WaveNet
+
+        if threads:
+            torch.set_num_threads(threads)
+        self._net = WaveNet(config)
+        try:
+            self._net.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
+        except RuntimeError as e:
+            raise BundleError(f"{weights} holds another network than its manifest says; export the model again") from e
+        self._net.eval().to(self._device)
+        self.bands, self._config = config.bands, config
+        self.runtime = f"torch ({self._device.type.upper()})"
+
+    def encode(self, signal: Floats) -> Floats:
+        """See `WaveNetNetwork.encode`."""
+        import torch
+
+        with torch.inference_mode():
+            return np.asarray(self._net.encoder(torch.from_numpy(signal).to(self._device)).cpu().numpy())
+
+    def decode(
+        self,
+        codes: Floats,
+        pitch: npt.NDArray[Any],
+        velocity: npt.NDArray[Any],
+        noise: Floats,
+        *,
+        follow: Classes | None = None,
+        temperature: float = 1.0,
+    ) -> Classes:
+        """See `WaveNetNetwork.decode`."""
+        import torch
+
+        from ..nets.wavenet import sample
+
+        c = self._config
+        told = torch.from_numpy(c.conditioning(codes, pitch, velocity)).to(self._device)
+        heat = torch.tensor(max(temperature, 1e-3), device=self._device)
+        with torch.inference_mode():
+            if follow is None:
+                return self._generate(told, pitch, noise, heat)
+            past = torch.from_numpy(mulaw.companded(follow)).to(self._device)
+            source = torch.from_numpy(c.source(pitch, np.zeros(len(pitch), np.int64), follow.shape[1])).to(self._device)
+            drawn = sample(self._net.decoder(past, source, told), torch.from_numpy(noise).to(self._device), heat)
+            return drawn.cpu().numpy().astype(np.uint8)
+
+    def _generate(self, told: torch.Tensor, pitch: npt.NDArray[Any], noise: Floats, heat: torch.Tensor) -> Classes:
+        """A code frame at a time: what a frame needs from outside is brought to the device once."""
+        import torch
+
+        from ..nets.wavenet import sample
+
+        c, decoder = self._config, self._net.decoder
+        batch = len(told)
+        rings = [told.new_zeros(((c.kernel - 1) * d, batch, c.width)) for d in c.dilations]
+        heard = told.new_zeros((batch, c.kernel * c.bands))
+        out = np.zeros((batch, told.shape[1] * c.steps, c.bands), np.uint8)
+        for frame in range(told.shape[1]):
+            span = slice(frame * c.steps, (frame + 1) * c.steps)
+            condition = decoder.condition(told[:, frame])
+            source = torch.from_numpy(c.source(pitch, np.full(batch, span.start), c.steps)).to(self._device)
+            uniform = torch.from_numpy(noise[:, span]).to(self._device)
+            drawn = []
+            for i in range(c.steps):
+                t = span.start + i
+                past = [
+                    [ring[(t - k * d) % len(ring)] for k in range(c.kernel - 1, 0, -1)]
+                    for ring, d in zip(rings, c.dilations, strict=True)
+                ]
+                logits, kept = decoder.step(torch.cat([heard, source[:, i]], dim=1), condition, past)
+                for ring, now in zip(rings, kept, strict=True):
+                    ring[t % len(ring)] = now
+                drawn.append(sample(logits, uniform[:, i], heat))
+                heard = torch.cat([heard[:, c.bands :], (drawn[-1] - mulaw.ZERO) / 128], dim=1)
+            out[:, span] = torch.stack(drawn, dim=1).cpu().numpy()
+        return out

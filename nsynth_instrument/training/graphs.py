@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -21,13 +22,15 @@ def half_weights(module: torch.nn.Module) -> bytes:
 
 def graph(
     module: torch.nn.Module,
-    inputs: Mapping[str, torch.Tensor],
-    output: str,
+    inputs: Mapping[str, torch.Tensor] | Mapping[str, torch.Tensor | list[torch.Tensor]],
+    outputs: str | Sequence[str],
+    *,
+    free: int = 2,
 ) -> bytes:
     """The module as an ONNX file whose large weights are kept in float16 and widened when it is loaded.
 
-    inputs: examples by the names of the forward's parameters, their first two axes free.
-    Raises MissingExtra without onnx.
+    inputs: examples by the names of the forward's parameters, their first `free` axes free; those of a sequence
+    become NAME_0, NAME_1 and so on. Raises MissingExtra without onnx.
     """
     try:
         import onnx
@@ -35,15 +38,26 @@ def graph(
     except ImportError as e:
         raise MissingExtra("export to ONNX", "train") from e
 
-    free = {k: {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for k in inputs}
+    def axes(x: torch.Tensor) -> dict[int, Any]:
+        return dict.fromkeys(range(min(free, x.dim())), torch.export.Dim.DYNAMIC)
+
+    names, shapes = list[str](), dict[str, Any]()
+    for name, value in inputs.items():
+        if isinstance(value, torch.Tensor):
+            names.append(name)
+            shapes[name] = axes(value)
+        else:
+            names += [f"{name}_{i}" for i in range(len(value))]
+            shapes[name] = [axes(v) for v in value]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The exporter warns of its own insides; none of it is for whoever exports.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         path = Path(folder) / "graph.onnx"
         program = torch.onnx.export(
-            module.eval(), (), kwargs=dict(inputs), input_names=list(inputs), output_names=[output],
-            dynamic_shapes=free, dynamo=True, verbose=False,
+            module.eval(), (), kwargs=dict(inputs), input_names=names,
+            output_names=[outputs] if isinstance(outputs, str) else list(outputs),
+            dynamic_shapes=shapes, dynamo=True, verbose=False,
         )  # fmt: skip
         assert program is not None
         program.save(str(path))

@@ -26,15 +26,16 @@ class WaveNetRecipe:
 
     frames: code frames per crop; pairs: how often the encoder hears another note of the instrument, at most an octave
     away, than the one asked for; onsets: how often a crop begins with its note; loud: how often, of the rest, it is
-    drawn by loudness; gain: dB, standard deviation of a change of level; code_noise: see WaveNet;
+    drawn by loudness; gain, spread: dB, mean and standard deviation of a change of level; code_noise: see WaveNet;
     held_pitches: keys of no training note.
     """
 
-    frames: int = 8
+    frames: int = 6
     pairs: float = 0.5
     onsets: float = 0.25
     loud: float = 0.8
-    gain: float = 3.0
+    gain: float = -4.0
+    spread: float = 5.0
     code_noise: float = 0.1
     held_pitches: tuple[int, ...] = (46, 66, 86)
 
@@ -68,7 +69,7 @@ class WaveNetTask:
             heard = int(rng.choice(near))
         first = 0 if rng.random() < self.recipe.onsets else self._somewhere(instrument.level[target], rng)
         loudest = max(float(np.abs(instrument.audio[i]).max()) for i in (target, heard)) / 32767
-        gain = min(10 ** (rng.normal(0, self.recipe.gain) / 20), 1 / max(loudest, 1e-3))
+        gain = min(10 ** (rng.normal(self.recipe.gain, self.recipe.spread) / 20), 1 / max(loudest, 1e-3))
         return _Item(instrument, target, heard, first, float(gain))
 
     def _somewhere(self, level: npt.NDArray[np.float32], rng: np.random.Generator) -> int:
@@ -83,14 +84,14 @@ class WaveNetTask:
         """Nats per band sample on held-out instruments (themselves), (an octave away), and held-out pitches of known ones."""
         rng = np.random.default_rng(1)
         items: dict[str, list[_Item]] = {"instruments": [], "octave": [], "pitches": []}
-        for i in [self.held_out[j] for j in rng.permutation(len(self.held_out))[:24]]:
+        for i in [self.held_out[j] for j in rng.permutation(len(self.held_out))[:12]]:
             row = int(rng.integers(len(i.index)))
             first = 0 if rng.random() < 0.4 else self._somewhere(i.level[row], rng)
             items["instruments"].append(_Item(i, row, row, first))
             there = np.flatnonzero(np.abs(i.index["pitch"] - i.index["pitch"][row]) == 12)
             if len(there):
                 items["octave"].append(_Item(i, row, int(rng.choice(there)), first))
-        for i in [self.instruments[j] for j in rng.permutation(len(self.instruments))[:24]]:
+        for i in [self.instruments[j] for j in rng.permutation(len(self.instruments))[:12]]:
             held = np.flatnonzero(np.isin(i.index["pitch"], self.recipe.held_pitches))
             if len(held):
                 row = int(rng.choice(held))

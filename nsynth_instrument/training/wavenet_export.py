@@ -1,0 +1,71 @@
+"""A trained WaveNet as the files of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..dsp.mulaw import CLASSES, ZERO
+from ..nets.wavenet import Decoder, WaveNet, sample
+from ..nets.wavenet_config import WaveNetConfig
+from .graphs import graph, half_weights
+
+
+class _Step(torch.nn.Module):
+    """One step of generation with its sampling: everything stays where the session runs."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(
+        self,
+        heard: Tensor,
+        condition: Tensor,
+        source: Tensor,
+        noise: Tensor,
+        index: Tensor,
+        temperature: Tensor,
+        past: list[Tensor],
+    ) -> tuple[Tensor, ...]:
+        """Classes (batch, bands), the next `heard`, and each layer's input to keep.
+
+        heard (batch, kernel * bands); condition (batch, rows); source (batch, steps, 2 harmonics) and noise (batch,
+        steps, bands) of a whole frame, of which `index` is the step; past: kernel - 1 kept inputs of each layer.
+        """
+        at, config = index.reshape(1), self.decoder.config
+        width = config.kernel - 1
+        inputs = torch.cat([heard, source.index_select(1, at)[:, 0]], dim=1)
+        kept = [past[i * width : (i + 1) * width] for i in range(config.layers)]
+        logits, now = self.decoder.step(inputs, condition, kept)
+        drawn = sample(logits, noise.index_select(1, at)[:, 0], temperature)
+        heard = torch.cat([heard[:, config.bands :], (drawn - ZERO).float() / (CLASSES // 2)], dim=1)
+        return (drawn, heard, *now)
+
+
+def contents(weights: Mapping[str, Tensor], config: WaveNetConfig) -> dict[str, bytes]:
+    """Files by name: `weights.safetensors` (float16), `encoder.onnx`, `condition.onnx`, `step.onnx`."""
+    net = WaveNet(config)
+    # The graphs get what the file holds: one set of weights, rounded once.
+    net.load_state_dict({k: v.to(torch.float16).float() for k, v in weights.items()})
+    net.eval()
+    blank, c = torch.zeros, config
+    rows = net.decoder.condition.out_features
+    inputs: dict[str, Tensor | list[Tensor]] = {
+        "heard": blank(2, c.kernel * c.bands),
+        "condition": blank(2, rows),
+        "source": blank(2, c.steps, 2 * c.harmonics),
+        "noise": blank(2, c.steps, c.bands),
+        "index": torch.tensor(0),
+        "temperature": torch.tensor(1.0),
+        "past": [blank(2, c.width) for _ in range(c.layers * (c.kernel - 1))],
+    }
+    outputs = ["classes", "heard_next", *(f"kept_{i}" for i in range(c.layers))]
+    return {
+        "weights.safetensors": half_weights(net),
+        "encoder.onnx": graph(net.encoder, {"signal": blank(2, 3 * c.steps, c.bands)}, "codes"),
+        "condition.onnx": graph(net.decoder.condition, {"input": blank(2, c.conditions)}, "folded", free=1),
+        "step.onnx": graph(_Step(net.decoder), inputs, outputs, free=1),
+    }
