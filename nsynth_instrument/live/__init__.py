@@ -1,0 +1,1 @@
+"""Playing a pack live, or a MIDI file through the same engine."""

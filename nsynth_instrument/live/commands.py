@@ -1,0 +1,287 @@
+"""`nsynth-instrument play` and `nsynth-instrument devices`."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    from .engine import Engine, Settings
+    from .midifile import Song
+    from .samples import Sound
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("packs", nargs=-1, required=True, type=_FILE)
+@click.option("--midi", metavar="NAME", help="Listen to the MIDI port whose name contains NAME only, not to all.")
+@click.option("--virtual", is_flag=True, help="Offer a MIDI port of our own, for other programs to connect to.")
+@click.option("--midi-api", metavar="NAME", help="alsa, jack, coremidi or winmm; else the first that answers.")
+@click.option("--device", metavar="NAME", help="Play on the audio output whose name contains NAME.")
+@click.option("--rate", type=click.IntRange(8000, 384000), help="Hz; else the device's own, or the pack's with --out.")
+@click.option("--block", type=int, default=0, help="Frames a block, 16..8192; else what the device likes best.")
+@click.option("--channel", type=int, help="Hear this MIDI channel only, 1..16.")
+@click.option("--mpe", type=int, default=0, help="Member channels of an MPE lower zone, 1..15.")
+@click.option("--aftertouch", default="vibrato", show_default=True, help="What pressure does: vibrato, morph, loudness or none.")
+@click.option("--voices", type=int, default=256, show_default=True, help="Limit; beyond it the quietest is stolen.")
+@click.option("--gain", type=float, default=-8.0, show_default=True, help="dB.")
+@click.option("--tune", type=float, default=0.0, help="Cents.")
+@click.option("--attack", type=float, default=0.0, help="s.")
+@click.option("--decay", type=float, default=0.0, help="s.")
+@click.option("--sustain", type=float, default=1.0, help="0..1.")
+@click.option("--release", type=float, help="s; else the pack's own.")
+@click.option("--memory", type=click.IntRange(16), default=2048, show_default=True, help="MB of RAM for samples; more is mapped.")
+@click.option("--keys", is_flag=True, help="Play on the computer's keyboard: z s x d c ... and q 2 w 3 e ...")
+@click.option("--record", type=_FILE, help="Record what is played: .wav the sound, .mid the notes.")
+@click.option("--midi-file", type=_FILE, help="Play this MIDI file.")
+@click.option("--out", type=_FILE, help="With --midi-file: render to this WAV, without any device.")
+@click.option("--quiet", is_flag=True, help="No live line.")
+def play(
+    packs: tuple[Path, ...],
+    midi: str | None,
+    virtual: bool,
+    midi_api: str | None,
+    device: str | None,
+    rate: int | None,
+    block: int,
+    channel: int | None,
+    mpe: int,
+    aftertouch: str,
+    voices: int,
+    gain: float,
+    tune: float,
+    attack: float,
+    decay: float,
+    sustain: float,
+    release: float | None,
+    memory: int,
+    keys: bool,
+    record: Path | None,
+    midi_file: Path | None,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Play PACKS from a MIDI keyboard: one pack, several, or folders of them.
+
+    Several packs answer to program changes 1, 2, ... in the order given. The mod wheel morphs a pack that has positions.
+    Prints `ready` when a key would sound; ends with Ctrl-C or Escape.
+    """
+    from .engine import Settings
+    from .samples import check, find
+
+    if out and (record or keys or virtual or midi):
+        raise UsageError("--out renders without playing; leave out --record, --keys, --virtual and --midi")
+    settings = Settings(voices, gain, attack, decay, sustain, release, channel, mpe, aftertouch, tune)
+    folders = find(packs)
+    first, *_ = [check(f) for f in folders]
+    if out:
+        if not midi_file:
+            raise UsageError("--out renders a MIDI file: give it with --midi-file SONG.mid")
+        _render(folders, settings, rate or first.rate, memory, midi_file, out, quiet)
+    else:
+        _live(folders, settings, rate, memory, midi, virtual, midi_api, device, block, keys, record, midi_file, quiet)
+
+
+def _load(folders: list[Path], rate: int, memory: int, quiet: bool) -> list[Sound]:
+    """All packs at one rate, the RAM shared in the order given."""
+    from .samples import load
+
+    left = memory << 20
+    sounds = []
+    for folder in folders:
+        show = None
+        if not quiet and sys.stderr.isatty():
+
+            def show(done: int, total: int, name: str = folder.name) -> None:
+                end = "\r\x1b[K" if done == total else ""
+                print(f"\r\x1b[Kloading {name}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+
+        sounds.append(load(folder, rate=rate, budget=left, progress=show))
+        left = max(left - sounds[-1].memory, 0)
+    return sounds
+
+
+def _engine(sounds: list[Sound], settings: Settings) -> Engine:
+    from .engine import Engine
+
+    start = time.monotonic()
+    engine = Engine(sounds, settings=settings)
+    if time.monotonic() - start > 5.0:
+        click.echo("the mixer was compiled for this machine; next time it starts at once", err=True)
+    return engine
+
+
+def _render(folders: list[Path], settings: Settings, rate: int, memory: int, midi_file: Path, out: Path, quiet: bool) -> None:
+    from . import midifile
+    from .player import render
+    from .record import WavWriter
+
+    if out.suffix.lower() != ".wav":
+        raise UsageError(f"--out {out}: the name must end in .wav")
+    song = midifile.read(midi_file, rate=rate)
+    engine = _engine(_load(folders, rate, memory, quiet), settings)
+    with WavWriter(out, rate=rate, channels=2) as wav:
+        for block in render(engine, song):
+            wav.write(block)
+    g = engine.globals
+    if not quiet:
+        click.echo(f"{g['frame'] / rate:.1f} s, {g['age']} notes, peak {g['peak']:.2f}, {g['stolen']} stolen", err=True)
+    click.echo(out)
+
+
+def _live(
+    folders: list[Path],
+    settings: Settings,
+    rate: int | None,
+    memory: int,
+    midi: str | None,
+    virtual: bool,
+    midi_api: str | None,
+    device: str | None,
+    block: int,
+    keys: bool,
+    record: Path | None,
+    midi_file: Path | None,
+    quiet: bool,
+) -> None:
+    from . import midifile
+    from .midi import Ports
+    from .player import Output, choose
+    from .record import Recorder
+    from .terminal import HELP, Desk, Keyboard, Line
+
+    if keys and not sys.stdin.isatty():
+        raise UsageError("--keys needs a terminal to type in")
+    rate = rate or choose(device).rate
+    song = midifile.read(midi_file, rate=rate) if midi_file else None
+    engine = _engine(_load(folders, rate, memory, quiet), settings)
+    stop = _Stop()
+    with ExitStack() as stack:
+        stack.enter_context(stop)
+        ears: list[Callable[[int], object]] = [engine.send]
+
+        def send(word: int) -> None:
+            for ear in ears:
+                ear(word)
+
+        ports = None
+        try:
+            ports = Ports(send, api=midi_api, port=midi, virtual=virtual)
+            stack.callback(ports.close)
+        except DeviceError:
+            if not (keys or midi_file) or midi or virtual or midi_api:
+                raise
+        if song:
+            engine.play(song.frames, song.messages)
+        output = Output(engine, device=device, block=block)
+        stack.callback(output.close)
+        recorder = Recorder(engine, record) if record else None
+        if recorder:
+            ears.append(recorder.hear)
+            stack.callback(recorder.close)
+        line = Line(engine, out=sys.stderr, quiet=quiet)
+        stack.callback(line.close)
+        desk = keyboard = None
+        if sys.stdin.isatty():
+            keyboard = stack.enter_context(Keyboard().listening(notes=keys))
+            desk = Desk(engine, send, notes=keys)
+        if not quiet:
+            line.say(_greeting(engine, output, ports))
+            if desk:
+                line.say(HELP)
+        gc.collect()
+        gc.freeze()  # what lives now is never looked at again, so that later collections take microseconds
+        stack.callback(gc.unfreeze)
+        click.echo("ready")
+        sys.stdout.flush()
+        _loop(engine, output, ports, line, desk, keyboard, recorder, song, stop)
+
+
+def _greeting(engine: Engine, output: Any, ports: Any) -> str:
+    names = ", ".join(s.pack.title or s.pack.name for s in engine.sounds)
+    heard = ", ".join(ports.open) if ports and ports.open else "no MIDI keyboard yet: plug one in"
+    back = f" ({ports.name})" if ports else ""
+    return f"{names} on {output.device.label} at {engine.rate} Hz, {1000 * output.latency:.1f} ms; {heard}{back}"
+
+
+def _loop(
+    engine: Engine, output: Any, ports: Any, line: Any, desk: Any, keyboard: Any, recorder: Any, song: Song | None, stop: _Stop
+) -> None:
+    """Everything that need not be in time: 50 times a second the keys, 10 times the line, twice the ports and the device."""
+    turn = 0
+    while not stop.asked:
+        if desk and not desk.press(keyboard.poll(), releases=keyboard.releases):
+            return
+        if turn % 2 == 0:
+            engine.prefetch()
+        if turn % 5 == 0:
+            line.draw(output.load)
+            if recorder:
+                recorder.poll()
+        if turn % 25 == 0:
+            news = [output.watch()] + (ports.poll() if ports else [])
+            for sentence in filter(None, news):
+                line.say(sentence)
+            g = engine.globals
+            over = song and g["frame"] > song.end and g["sounding"] == 0
+            if over and not (ports and ports.open):
+                return
+        turn += 1
+        time.sleep(0.02)
+
+
+class _Stop:
+    """Ctrl-C and SIGTERM end the loop, so that devices and files are closed."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> _Stop:
+        for which in (signal.SIGINT, signal.SIGTERM):
+            self._before[which] = signal.signal(which, self._ask)
+        return self
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        for which, handler in self._before.items():
+            signal.signal(which, handler)
+
+
+@click.command()
+def devices() -> None:
+    """List the audio outputs and MIDI ports that `play` can use; names go to --device and --midi."""
+    from .midi import APIS, backend, names
+    from .player import devices as outputs
+
+    try:
+        for d in outputs():
+            click.echo(f"audio  {d.label}  ({d.channels} channels, {d.rate} Hz, {1000 * d.latency:.1f} ms)")
+    except DeviceError as e:
+        click.echo(f"no audio: {e}", err=True)
+    any_back = False
+    for api in APIS:
+        try:
+            ours, number = backend(api)
+        except DeviceError:
+            continue
+        any_back = True
+        for name in names(number):
+            click.echo(f"midi   {name}  ({ours})")
+    if not any_back:
+        click.echo(
+            "no MIDI back end answers on this machine; play --keys, or --midi-file SONG --out FILE, works without", err=True
+        )

@@ -1,0 +1,202 @@
+"""The sound card: devices by name, the stream that plays the engine, and what to do when it vanishes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DeviceError, UnknownName, UsageError
+from .engine import Engine
+from .midifile import Song
+from .state import TICK, Array
+
+CURE = "plug one in, name one with --device, or render without one: --midi-file SONG --out FILE"
+
+PREFERRED = ("ASIO", "Windows WASAPI", "Core Audio", "JACK Audio Connection Kit", "ALSA")
+"""Host APIs by latency; the first that has an output wins. On Linux JACK counts only while its server runs."""
+
+TAIL = 60.0
+"""s; a release that lasts longer after the end of a song is cut."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """An output: index in PortAudio, name, host API, channels, its own rate in Hz, its low latency in s."""
+
+    index: int
+    name: str
+    api: str
+    channels: int
+    rate: int
+    latency: float
+
+    @property
+    def label(self) -> str:
+        """What --device matches part of."""
+        return f"{self.name}, {self.api}"
+
+
+def _sounddevice() -> Any:
+    try:
+        import sounddevice
+    except OSError as e:
+        raise DeviceError(f"PortAudio is missing: apt install libportaudio2 (or your system's package); or {CURE}") from e
+    return sounddevice
+
+
+def devices() -> list[Device]:
+    """All outputs, the default first. Raises DeviceError when PortAudio is not installed."""
+    sd = _sounddevice()
+    apis = sd.query_hostapis()
+    found = [
+        Device(
+            i,
+            d["name"],
+            apis[d["hostapi"]]["name"],
+            d["max_output_channels"],
+            int(d["default_samplerate"]),
+            d["default_low_output_latency"],
+        )
+        for i, d in enumerate(sd.query_devices())
+        if d["max_output_channels"] > 0
+    ]
+    defaults = [a["default_output_device"] for a in apis]
+
+    def rank(d: Device) -> tuple[int, bool]:
+        return (PREFERRED.index(d.api) if d.api in PREFERRED else len(PREFERRED), d.index not in defaults)
+
+    return sorted(found, key=rank)
+
+
+def choose(name: str | None) -> Device:
+    """The output whose label contains `name`, or the default. Raises DeviceError when there is none at all, else UnknownName."""
+    found = devices()
+    if not found:
+        raise DeviceError(f"there is no audio output on this machine; {CURE}")
+    if name is None:
+        return found[0]
+    for d in found:
+        if name.lower() in d.label.lower():
+            return d
+    raise UnknownName("audio output", name, [d.label for d in found])
+
+
+class Output:
+    """A stream that plays an engine from compiled code: PortAudio calls the mixer, and Python has no part in it."""
+
+    def __init__(self, engine: Engine, *, device: str | None = None, block: int = 0) -> None:
+        """device: part of a label, None for the default; block: frames, 0 for what the device likes best.
+
+        Raises DeviceError when the device does not exist or does not open.
+        """
+        if not (block == 0 or 16 <= block <= 8192):
+            raise UsageError("a block has 16..8192 frames; 0 leaves it to the device")
+        self.engine = engine
+        self._name = device
+        self._block = block
+        self._stream: Any = None
+        self._seen = (0, 0.0)
+        self._open()
+
+    def _open(self) -> None:
+        import cffi  # type: ignore[import-untyped]
+
+        sd = _sounddevice()
+        engine = self.engine
+        self.device = choose(self._name)
+        ffi = cffi.FFI()
+        channels = min(self.device.channels, 2)
+        engine.globals["channels"] = channels
+        error: Exception | None = None
+        for rate in dict.fromkeys((engine.rate, self.device.rate)):
+            engine.globals["rate"], engine.globals["ratio"] = rate, engine.rate / rate
+            try:
+                self._stream = sd._StreamBase(  # the class that sounddevice offers for callbacks in C
+                    "output",
+                    samplerate=rate,
+                    blocksize=self._block,
+                    device=self.device.index,
+                    channels=channels,
+                    dtype="float32",
+                    latency="low",
+                    callback=ffi.cast("void *", engine.callback),
+                    userdata=ffi.cast("void *", engine.address),
+                    clip_off=True,
+                    dither_off=True,
+                )
+                self._stream.start()
+                self._seen = (int(engine.globals["blocks"]), time.monotonic())
+                return
+            except sd.PortAudioError as e:
+                self.close()
+                error = e
+        raise DeviceError(f"{self.device.label} does not open ({error}); close what uses it, or {CURE}") from error
+
+    @property
+    def latency(self) -> float:
+        """s that the device granted, from callback to loudspeaker."""
+        return float(self._stream.latency) if self._stream else 0.0
+
+    @property
+    def load(self) -> float:
+        """Part of the time between two blocks that the mixer takes, 0..1, as PortAudio measures it."""
+        return float(self._stream.cpu_load) if self._stream else 0.0
+
+    @property
+    def playing(self) -> bool:
+        """Whether a device is there."""
+        return self._stream is not None
+
+    def watch(self) -> str | None:
+        """Look after the stream, about twice a second: a sentence when the device vanished or came back."""
+        if self._stream is None:
+            return self._again()
+        blocks, now = int(self.engine.globals["blocks"]), time.monotonic()
+        if blocks != self._seen[0]:
+            self._seen = (blocks, now)
+        if self._stream.active and now - self._seen[1] < 2.0:
+            return None
+        gone = self.device.label
+        self.close()
+        self.engine.panic()
+        return f"{gone} is gone; waiting for it"
+
+    def _again(self) -> str | None:
+        sd = _sounddevice()
+        try:
+            sd._terminate()  # PortAudio lists devices only when it starts
+            sd._initialize()
+            self._open()
+        except (DeviceError, UnknownName, sd.PortAudioError):
+            return None
+        return f"playing on {self.device.label} again"
+
+    def close(self) -> None:
+        """Stop and let go of the device; it must be done before the process ends, or a JACK server hangs."""
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            try:
+                stream.abort()
+            except Exception as e:
+                print(f"the audio stream did not stop: {e}", file=sys.stderr)
+            stream.close()
+
+
+def render(engine: Engine, song: Song, *, block: int = 16 * TICK) -> Iterator[Array]:
+    """Play a song without a device: float32 (block, channels) after block, until its last voice has died away.
+
+    Bit for bit the same each time on one kind of processor.
+    """
+    engine.play(song.frames, song.messages)
+    out = np.zeros((block, int(engine.globals["channels"])), np.float32)
+    end = song.end + int(TAIL * engine.rate)
+    while engine.globals["frame"] < end:
+        engine.fill(out)
+        yield out
+        if engine.globals["frame"] > song.end and engine.globals["sounding"] == 0:
+            break

@@ -1,0 +1,98 @@
+"""Recording: the sound as WAV, or the messages as a MIDI file."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..audio import whole
+from ..errors import UsageError
+from . import midifile
+from .engine import Engine
+from .state import RECORD, Array
+
+LIMIT = (1 << 32) - (1 << 20)
+"""bytes of a WAV file, whose lengths have 32 bits."""
+
+
+class WavWriter:
+    """24-bit WAV, written as it comes; appears under its name when the block that it manages ends well, or at `close`."""
+
+    def __init__(self, path: Path, *, rate: int, channels: int) -> None:
+        self._stack = contextlib.ExitStack()
+        part = self._stack.enter_context(whole(path))
+        self._wave = self._stack.enter_context(wave.open(str(part), "wb"))
+        self._wave.setnchannels(channels)
+        self._wave.setsampwidth(3)
+        self._wave.setframerate(rate)
+        self._bytes = 0
+
+    def write(self, block: Array) -> None:
+        """Append float32 (frames, channels); beyond 4 GB nothing more is written."""
+        steps = np.clip(np.rint(block.astype(np.float64) * 8388607.0), -8388608, 8388607).astype("<i4")
+        raw = steps.reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
+        if self._bytes + len(raw) <= LIMIT:
+            self._bytes += len(raw)
+            self._wave.writeframesraw(raw)
+
+    def close(self) -> None:
+        """Complete the file and give it its name."""
+        self._stack.close()
+
+    def __enter__(self) -> WavWriter:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+
+class Recorder:
+    """Takes down what an engine plays. The callback only copies to a tape in memory; `poll` carries it to the file."""
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        """path: .wav for the sound, .mid for the messages. Raises UsageError for any other name."""
+        if path.suffix.lower() not in (".wav", ".mid"):
+            raise UsageError(f"--record {path}: the name must end in .wav (the sound) or .mid (the notes)")
+        self._engine, self._path = engine, path
+        self._wav: WavWriter | None = None
+        self._events: list[tuple[float, int]] = []
+        self._start = time.perf_counter()
+        self._done = 0
+        self.lost = 0
+        if path.suffix.lower() == ".wav":
+            self._wav = WavWriter(path, rate=int(engine.globals["rate"]), channels=2)
+            engine.globals["record"] = 1
+
+    def hear(self, word: int) -> None:
+        """Note a message, from any thread."""
+        if self._wav is None:
+            self._events.append((time.perf_counter() - self._start, word))
+
+    def poll(self) -> None:
+        """Carry what has been played to the file; the tape holds 11 s, so once a second is plenty."""
+        if self._wav is None:
+            return
+        now = int(self._engine.globals["frame"])
+        if now - self._done > RECORD - 8192:
+            self.lost += now - self._done - (RECORD - 8192)
+            self._done = now - (RECORD - 8192)
+        tape = self._engine.tape
+        while self._done < now:
+            first = self._done % RECORD
+            n = min(now - self._done, RECORD - first)
+            self._wav.write(tape[first : first + n])
+            self._done += n
+
+    def close(self) -> None:
+        """Complete the file."""
+        if self._wav is not None:
+            self.poll()
+            self._engine.globals["record"] = 0
+            self._wav.close()
+        else:
+            midifile.write(self._path, self._events)

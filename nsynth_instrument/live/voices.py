@@ -1,0 +1,454 @@
+"""The pure mixer: voices that read samples, and how they start, fade, are stolen and end.
+
+What a MIDI message means is told in `hands`; how memory is reached, in `memory`. In all three `g` is the GLOBAL record.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from .memory import ENDLESS, get_axis, get_cell, get_hand, get_layer, get_pack, get_sample, get_voice, jit, pointer
+from .state import (
+    ATTACK,
+    DECAY,
+    DYING,
+    FREE,
+    GUARD,
+    HELD,
+    LANES,
+    LOUDNESS,
+    MORPH,
+    PHASES,
+    RELEASE,
+    RELEASED,
+    TAPS,
+    TICK,
+    VIBRATO,
+)
+
+FADE_TICKS = 4
+"""A stolen voice fades within 4 ticks (5 ms at 48 kHz)."""
+
+SILENT = 1e-3
+"""An envelope that has fallen to -60 dB ends with the tick."""
+
+VIBRATO_HZ, VIBRATO_SEMITONES = 5.5, 0.5
+CEILING, KNEE = 0.9, 0.9
+
+
+@jit
+def glide(now: float, to: float, share: float) -> float:
+    """A share of the way from `now` to `to`, and there when it is near."""
+    return float(to) if abs(to - now) < 1e-6 else float(now + (to - now) * share)
+
+
+@jit
+def loudness(v: Any) -> float:
+    """How much would be missed if the voice were cut now."""
+    return float(v.level) if v.stage == ATTACK else float(v.level) * float(v.env)
+
+
+@jit
+def release(v: Any) -> None:
+    """The key is up and no pedal holds it: leave the loop and fade."""
+    if v.state != FREE and v.state != DYING:
+        v.state = RELEASED
+        v.stage = RELEASE
+        v.looping = 0
+
+
+@jit
+def kill(v: Any) -> None:
+    """Fade within FADE_TICKS, whatever the envelope says."""
+    if v.state != FREE:
+        v.state = DYING
+
+
+@jit
+def slot(g: Any) -> int:
+    """A free voice; at the limit the quietest released one is stolen, or else the quietest of all."""
+    alive, free, victim, worst = 0, -1, -1, np.inf
+    for i in range(g.slots):
+        v = get_voice(g, i)
+        if v.state == FREE:
+            free = i
+        elif v.state != DYING:
+            alive += 1
+            level = loudness(v) + (0.0 if v.state == RELEASED else 1e6)
+            if level < worst:
+                worst, victim = level, i
+    if alive >= g.voices and victim >= 0:
+        kill(get_voice(g, victim))
+        g.stolen += 1
+    if free < 0:  # more than the limit stolen within 5 ms: take the one that has faded most
+        for i in range(g.slots):
+            v = get_voice(g, i)
+            if v.state == DYING and (free < 0 or v.fade < get_voice(g, free).fade):
+                free = i
+    return free
+
+
+@jit
+def _segment(g: Any, first: int, count: int, x: float) -> int:
+    """Index of the lower neighbour of coordinate x on an axis."""
+    i = 0
+    while i < count - 2 and get_axis(g, first + i + 1) <= x:
+        i += 1
+    return i
+
+
+@jit
+def _point(g: Any, v: Any, px: int, py: int, pos: float, like: int) -> None:
+    """Aim the lanes of morph position (px, py) at the samples of the voice's key and velocity.
+
+    `like`: a sample whose frame `pos` plays now, so that a lane that joins in the midst of a note is in step; -1 at the start.
+    """
+    pack = get_pack(g, v.pack)
+    cell = get_cell(g, pack.cell + (py * pack.nx + px) * 128 + v.key)
+    low = 0
+    for i in range(cell.count):
+        if get_layer(g, cell.first + i).velocity <= v.velocity:
+            low = i
+    a = get_layer(g, cell.first + low)
+    both = low + 1 < cell.count and v.velocity > a.velocity
+    lane = 2 * (px & 1) + 4 * (py & 1)
+    wa = wb = 0.0
+    if both:
+        b = get_layer(g, cell.first + low + 1)
+        t = (v.velocity - a.velocity) / (b.velocity - a.velocity)
+        wa, wb = 1.0 - t, t
+        # Two layers may be in phase, strangers or opposed: scale so that the level lies on the line between them.
+        want = wa * a.rms + wb * b.rms
+        got = (wa * a.rms) ** 2 + (wb * b.rms) ** 2 + 2.0 * a.likeness * wa * wb * a.rms * b.rms
+        if want > 0.0:
+            scale = want / math.sqrt(max(got, 0.25 * want * want))
+            wa, wb = wa * scale, wb * scale
+    else:  # softer than the softest or louder than the loudest layer: the usual square law
+        wa = (v.velocity / a.velocity) ** 2
+    for j in range(2):
+        n = lane + j
+        if j == 1 and not both:
+            v.sample[n] = -1
+            continue
+        layer = get_layer(g, cell.first + low + j)
+        new = get_sample(g, layer.sample)
+        v.sample[n] = layer.sample
+        v.step[n] = 2.0 ** ((v.key - new.root) / 12.0)
+        v.weight[n] = wa if j == 0 else wb
+        v.gain[n] = 0.0
+        v.pos[n] = 0.0
+        if like >= 0:
+            v.pos[n] = pos * v.step[n] / 2.0 ** ((v.key - get_sample(g, like).root) / 12.0)
+            if new.loop_end > 0 and v.looping and v.pos[n] >= new.loop_end:
+                v.pos[n] = new.loop_start + (v.pos[n] - new.loop_start) % (new.loop_end - new.loop_start)
+
+
+@jit
+def _balance(g: Any, v: Any, lane: int) -> float:
+    """Gain of a lane: its velocity layer's weight x equal power between neighbours on each axis."""
+    pack = get_pack(g, v.pack)
+    gain = v.weight[lane]
+    for axis in range(2):
+        count = pack.ny if axis else pack.nx
+        if count > 1:
+            first = pack.axis + (pack.nx if axis else 0)
+            i, x = (v.yi, v.y) if axis else (v.xi, v.x)
+            t = (x - get_axis(g, first + i)) / (get_axis(g, first + i + 1) - get_axis(g, first + i))
+            upper = ((i + 1) & 1) == ((lane >> (1 + axis)) & 1)
+            t = t if upper else 1.0 - t
+            gain *= 0.0 if t <= 0.0 else 1.0 if t >= 1.0 else math.sin(0.5 * math.pi * t)
+    return float(gain)
+
+
+@jit
+def aim(g: Any, v: Any, axis: int) -> float:
+    """Where the hands want the voice on a morph axis, as a coordinate of its pack."""
+    pack = get_pack(g, v.pack)
+    member = 0 < v.channel <= g.mpe
+    hand = get_hand(g, 0 if member else v.channel)
+    if axis == 0:
+        u = (v.timbre if member and v.timbre >= 0 else float(hand.wheel)) / 127.0
+        if g.aftertouch == MORPH:
+            u += v.pressure + v.poly
+    else:
+        u = max(hand.timbre, 0) / 127.0
+    first = pack.axis + (pack.nx if axis else 0)
+    low, high = get_axis(g, first), get_axis(g, first + (pack.ny if axis else pack.nx) - 1)
+    return float(low + (high - low) * min(max(u, 0.0), 1.0))
+
+
+@jit
+def start(g: Any, channel: int, key: int, velocity: float) -> None:
+    """A note begins: take a voice and aim its lanes."""
+    i = slot(g)
+    v = get_voice(g, i)
+    ch = get_hand(g, channel)
+    g.age += 1
+    v.state, v.channel, v.key, v.pack = HELD, channel, key, ch.pack
+    v.stage, v.sostenuto, v.looping, v.own, v.age = ATTACK, 0, 1, 0, g.age
+    v.velocity, v.fade, v.level = velocity, 1.0, 1e3
+    v.env = 0.0 if g.attack > 0.0 else 1.0
+    v.bend, v.pressure, v.timbre, v.poly, v.poly_to = ch.bend_now, ch.pressure_now, float(ch.timbre), 0.0, 0.0
+    v.swell = 1.0 + v.pressure if g.aftertouch == LOUDNESS else 1.0
+    pack = get_pack(g, v.pack)
+    v.x, v.y = aim(g, v, 0), aim(g, v, 1)
+    v.xi = _segment(g, pack.axis, pack.nx, v.x)
+    v.yi = _segment(g, pack.axis + pack.nx, pack.ny, v.y)
+    for lane in range(LANES):
+        v.sample[lane] = -1
+    for py in range(v.yi, min(v.yi + 2, pack.ny)):
+        for px in range(v.xi, min(v.xi + 2, pack.nx)):
+            _point(g, v, px, py, 0.0, -1)
+    for lane in range(LANES):
+        if v.sample[lane] >= 0:
+            v.gain[lane] = _balance(g, v, lane)
+
+
+@jit
+def _travel(g: Any, v: Any, axis: int, quick: float) -> None:
+    """Move the voice along a morph axis, at most to the next position in one tick.
+
+    There the lanes of the position left behind are silent, so they can be aimed at the one ahead without a click.
+    """
+    pack = get_pack(g, v.pack)
+    count = pack.ny if axis else pack.nx
+    if count < 2:
+        return
+    first = pack.axis + (pack.nx if axis else 0)
+    want = aim(g, v, axis)
+    i, x = (v.yi, v.y) if axis else (v.xi, v.x)
+    if want == x:
+        return
+    turn = 0
+    if want > x and x >= get_axis(g, first + i + 1) and i + 2 < count:
+        turn = 1
+    elif want < x and x <= get_axis(g, first + i) and i > 0:
+        turn = -1
+    if turn:
+        i += turn
+        if axis:
+            v.yi = i
+        else:
+            v.xi = i
+        fresh = i + 1 if turn > 0 else i
+        stay = i if turn > 0 else i + 1
+        other = min(v.xi + 2, pack.nx) if axis else min(v.yi + 2, pack.ny)
+        for p in range(v.xi if axis else v.yi, other):
+            lane = 2 * (p & 1) + 4 * (stay & 1) if axis else 2 * (stay & 1) + 4 * (p & 1)
+            lane += 0 if v.sample[lane] >= 0 else 1
+            if v.sample[lane] >= 0:
+                if axis:
+                    _point(g, v, p, fresh, v.pos[lane], v.sample[lane])
+                else:
+                    _point(g, v, fresh, p, v.pos[lane], v.sample[lane])
+    span = get_axis(g, first + count - 1) - get_axis(g, first)
+    x += (want - x) * quick
+    if abs(want - x) < 1e-4 * span:
+        x = want
+    x = min(max(x, get_axis(g, first + i)), get_axis(g, first + i + 1))
+    if axis:
+        v.y = x
+    else:
+        v.x = x
+
+
+@jit
+def _skip(g: Any, v: Any, j: int, step: float, n: int) -> None:
+    """Let a silent lane run on, so that it is in step when it is heard again."""
+    smp = get_sample(g, v.sample[j])
+    pos = v.pos[j] + n * step
+    if v.looping and smp.loop_end > 0 and pos >= smp.loop_end:
+        pos = smp.loop_start + (pos - smp.loop_start) % (smp.loop_end - smp.loop_start)
+    v.pos[j] = pos
+    if pos >= smp.frames:
+        v.sample[j] = -1
+
+
+@jit
+def _copy(g: Any, address: int, pos: float, i: int, k: int, gain: float, slope: float) -> None:
+    """Add k frames, read where they stand, to the scratch of one voice."""
+    x = numba.carray(pointer(np.uint64(address)), (ENDLESS,), np.float32)[int(pos) + GUARD :]
+    y = g.mix[2 * TICK + i :]
+    a, da = np.float32(gain + i * slope), np.float32(slope)
+    for m in range(k):
+        y[m] += x[m] * (a + np.float32(m) * da)
+
+
+@jit
+def _interpolate(g: Any, address: int, pos: float, step: float, i: int, k: int, gain: float, slope: float) -> None:
+    """Add k frames, read `step` apart between the frames, to the scratch of one voice."""
+    x = numba.carray(pointer(np.uint64(address)), (ENDLESS,), np.float32)
+    y = g.mix[2 * TICK + i :]
+    h = numba.carray(pointer(g.sinc_at), ((PHASES + 1) * TAPS,), np.float32)
+    a, da = np.float32(gain + i * slope), np.float32(slope)
+    at = np.int64((pos + (GUARD - TAPS // 2 + 1)) * 4294967296.0)
+    by = np.int64(step * 4294967296.0)
+    for m in range(k):
+        n = np.uint64(at >> 32)
+        f = np.uint64(((at & 0xFFFFFFFF) * PHASES + 0x80000000) >> 32) * np.uint64(TAPS)
+        total = np.float32(0.0)
+        for t in range(TAPS):
+            total += x[n + np.uint64(t)] * h[f + np.uint64(t)]
+        y[m] += total * (a + np.float32(m) * da)
+        at += by
+
+
+@jit
+def _lane(g: Any, v: Any, j: int, step: float, n: int, gain: float, slope: float) -> None:
+    """Add n frames of a lane to the scratch, through its loop, its end and its stretches of memory."""
+    smp = get_sample(g, v.sample[j])
+    pos = v.pos[j]
+    looped = smp.loop_end > 0
+    i = 0
+    while i < n:
+        address, limit = smp.body, smp.frames
+        if looped:
+            if v.looping:
+                limit = smp.loop_end
+            elif pos < smp.switch:
+                limit = smp.switch
+            else:
+                address = smp.after
+        if pos < smp.head:
+            address, limit = smp.attack, min(limit, smp.head)
+        k = min(n - i, np.intp(math.ceil((limit - pos) / step)))
+        if k > 0:
+            if step == 1.0 and pos == math.floor(pos):
+                _copy(g, address, pos, i, k, gain, slope)
+            else:
+                _interpolate(g, address, pos, step, i, k, gain, slope)
+            pos += k * step
+            i += k
+        if looped and v.looping:
+            if pos >= smp.loop_end:
+                pos = smp.loop_start + (pos - smp.loop_start) % (smp.loop_end - smp.loop_start)
+        elif pos >= smp.frames:
+            v.sample[j] = -1
+            return
+    v.pos[j] = pos
+
+
+@jit
+def _envelope(g: Any, v: Any, n: int) -> float:
+    """The envelope n frames on; 0 ends the voice."""
+    seconds = n / g.rate
+    env = v.env
+    if v.stage == ATTACK:
+        env = env + seconds / g.attack if g.attack > 0.0 else 1.0
+        if env >= 1.0:
+            env, v.stage = 1.0, DECAY
+    elif v.stage == DECAY:
+        if env != g.sustain:
+            env = g.sustain + (env - g.sustain) * (math.exp(-6.9 * seconds / g.decay) if g.decay > 0.0 else 0.0)
+            if abs(env - g.sustain) < 1e-5:
+                env = g.sustain
+    else:
+        time = g.release if g.release >= 0.0 else get_pack(g, v.pack).release
+        env *= math.exp(-6.9078 * seconds / max(time, 0.005))
+        if env < SILENT:
+            env = 0.0
+    return float(env)
+
+
+@jit
+def _voice(g: Any, v: Any, n: int, quick: float) -> None:
+    """Add n frames of a voice to left and right."""
+    ch, pack = get_hand(g, v.channel), get_pack(g, v.pack)
+    member = 0 < v.channel <= g.mpe
+    if not v.own:
+        v.bend, v.pressure, v.timbre = ch.bend_now, ch.pressure_now, float(ch.timbre)
+    bend = v.bend + g.tune + (get_hand(g, 0).bend_now if member else 0.0)
+    v.poly = glide(v.poly, v.poly_to, quick)
+    touch = v.pressure + v.poly
+    shake = touch if g.aftertouch == VIBRATO else 0.0
+    if pack.nx < 2:  # with no morph to steer, the wheel is a vibrato
+        shake += (get_hand(g, 0) if member else ch).wheel / 127.0
+    if shake > 0.0:
+        bend += VIBRATO_SEMITONES * min(shake, 1.0) * math.sin(2.0 * math.pi * g.lfo)
+    ratio = g.ratio * (1.0 if bend == 0.0 else 2.0 ** (bend / 12.0))
+    _travel(g, v, 0, quick)
+    _travel(g, v, 1, quick)
+    for i in range(n):
+        g.mix[2 * TICK + i] = 0.0
+    sounding = False
+    for j in range(LANES):
+        if v.sample[j] >= 0:
+            old, new = v.gain[j], _balance(g, v, j)
+            v.gain[j] = new
+            step = min(v.step[j] * ratio, 64.0)
+            if old == 0.0 and new == 0.0:
+                _skip(g, v, j, step, n)
+            else:
+                _lane(g, v, j, step, n, old, (new - old) / n)
+            sounding = sounding or v.sample[j] >= 0
+    env, fade = _envelope(g, v, n), v.fade
+    if v.state == DYING:
+        fade = max(fade - n / (FADE_TICKS * TICK), 0.0)
+    swell = 1.0 + touch if g.aftertouch == LOUDNESS else 1.0
+    a, b = np.float32(v.env * v.fade * v.swell), np.float32(env * fade * swell)
+    left, right = a * np.float32(ch.left0), a * np.float32(ch.right0)
+    dl, dr = (b * np.float32(ch.left) - left) / np.float32(n), (b * np.float32(ch.right) - right) / np.float32(n)
+    peak = np.float32(0.0)
+    for i in range(n):
+        y = g.mix[2 * TICK + i]
+        g.mix[i] += y * (left + np.float32(i) * dl)
+        g.mix[TICK + i] += y * (right + np.float32(i) * dr)
+        peak = max(peak, abs(y))
+    v.env, v.fade, v.swell, v.level = env, fade, swell, peak
+    if not sounding or env == 0.0 or fade == 0.0:
+        v.state = FREE
+
+
+@jit
+def _limit(g: Any, n: int) -> None:
+    """Hold left and right under full scale: a gain that falls at once and recovers in 0.2 s, then a soft knee."""
+    peak = 0.0
+    for i in range(2 * TICK):
+        if i % TICK < n:
+            peak = max(peak, abs(float(g.mix[i])))
+    g.peak = max(g.peak, peak)
+    want = min(1.0, CEILING / peak) if peak > 0.0 else 1.0
+    before = g.limit
+    if want >= before:
+        want = before + (want - before) * (1.0 - math.exp(-n / (0.2 * g.rate)))
+        if want > 0.99999:
+            want = 1.0
+    g.limit = want
+    if before == 1.0 and want == 1.0:
+        return
+    slope = (want - before) / n
+    for side in range(2):
+        for i in range(n):
+            y = g.mix[side * TICK + i] * (before + (i + 1) * slope)
+            over = abs(y) - KNEE
+            if over > 0.0:
+                y = math.copysign(KNEE + (1.0 - KNEE) * math.tanh(over / (1.0 - KNEE)), y)
+            g.mix[side * TICK + i] = y
+
+
+@jit
+def tick(g: Any, n: int) -> None:
+    """Compute n <= TICK frames of left and right into the scratch."""
+    quick = 1.0 - math.exp(-n / (0.008 * g.rate))
+    for i in range(2 * TICK):
+        g.mix[i] = 0.0
+    g.loudness = glide(g.loudness, g.gain, quick)
+    for c in range(16):
+        ch = get_hand(g, c)
+        ch.left0, ch.right0 = ch.left, ch.right
+        ch.left = glide(ch.left, ch.left_to * g.loudness, quick)
+        ch.right = glide(ch.right, ch.right_to * g.loudness, quick)
+        ch.bend_now = glide(ch.bend_now, ch.bend_to, quick)
+        ch.pressure_now = glide(ch.pressure_now, ch.pressure / 127.0, quick)
+    g.lfo = (g.lfo + VIBRATO_HZ * n / g.rate) % 1.0
+    sounding = 0
+    for i in range(g.slots):
+        if get_voice(g, i).state != FREE:
+            sounding += 1
+            _voice(g, get_voice(g, i), n, quick)
+    g.sounding = sounding
+    _limit(g, n)
