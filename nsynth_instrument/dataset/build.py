@@ -12,7 +12,9 @@ import functools
 import itertools
 import json
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -123,7 +125,7 @@ def _rendered(out: Path, jobs: list[Job], workers: int) -> Iterator[Job]:
             _render_to(out, job)
             yield job
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
     waiting: dict[Future[None], Job] = {}
     queue = iter(jobs)
     try:
@@ -141,9 +143,20 @@ def _rendered(out: Path, jobs: list[Job], workers: int) -> Iterator[Job]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches the whole group; only the parent acts on it, and lets the workers finish their instrument."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which lets workers finish their instrument; and end when the parent was killed.
+
+    Ctrl-C reaches the whole group. A worker that lost its parent would wait for work for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _render_to(out: Path, job: Job) -> None:

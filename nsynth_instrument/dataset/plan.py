@@ -78,7 +78,8 @@ class BuildPlan:
 
         Names count per family and source over all presets, soundfont by soundfont (drums and effects last), so that
         neither `only` nor a soundfont added at the end renames an instrument. The order mixes families and
-        soundfonts, so that a part of a build is already a varied set. Raises DataError, UnknownName.
+        soundfonts, so that a part of a build is already a varied set. Presets named "... Expr." are left out: they
+        are twins that are silent until a breath controller moves. Raises DataError, UnknownName.
         """
         grids = self.grids if len(self.grids) > 1 else self.grids * len(self.soundfonts)
         listed = [(path, grid, p) for path, grid in zip(self.soundfonts, grids, strict=True) for p in presets(path)]

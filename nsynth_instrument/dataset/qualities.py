@@ -20,6 +20,8 @@ below the loudest frame; the spectrum is that of the second from 50 ms on, up to
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -59,16 +61,21 @@ def estimate(audio: Audio, *, rate: int, pitch: int) -> tuple[int, ...]:
 
 def _level(audio: Audio, rate: int) -> _Array:
     frame = rate // 100
-    blocks = audio[: 400 * frame].reshape(400, frame).astype(np.float64)
-    rms = np.sqrt(np.mean(blocks**2, axis=1))
+    blocks = audio[: 400 * frame].reshape(400, frame)
+    rms = np.sqrt(np.einsum("ij,ij->i", blocks, blocks).astype(np.float64) / frame)
     return np.asarray(np.maximum(20 * np.log10(rms / (rms.max() + 1e-20) + 1e-20), -80.0))
 
 
 def _spectrum(audio: Audio, rate: int) -> tuple[_Array, _Array]:
-    power = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))).astype(np.float64) ** 2
-    frequency: _Array = np.arange(len(power), dtype=np.float64) * rate / len(audio)
     keep = int(_TOP * len(audio) / rate)
-    return frequency[1:keep], power[1:keep]
+    power = np.abs(np.fft.rfft(audio * _window(len(audio)))[1:keep]).astype(np.float64) ** 2
+    frequency: _Array = np.arange(1, len(power) + 1, dtype=np.float64) * rate / len(audio)
+    return frequency, power
+
+
+@functools.lru_cache(maxsize=8)
+def _window(frames: int) -> Audio:
+    return np.hanning(frames).astype(np.float32)
 
 
 def _peaks(power: _Array, below: float) -> npt.NDArray[np.int64]:
@@ -96,8 +103,8 @@ def _off_harmonics(frequency: _Array, power: _Array, f0: float) -> float:
 
 def _crest(audio: Audio, rate: int) -> float:
     """Peak over RMS in dB of the second after 0.5 s."""
-    part = audio[rate // 2 : rate + rate // 2].astype(np.float64)
-    return float(20 * np.log10((np.abs(part).max() + 1e-20) / (np.sqrt(np.mean(part**2)) + 1e-20)))
+    part = audio[rate // 2 : rate + rate // 2]
+    return float(20 * np.log10((np.abs(part).max() + 1e-20) / (np.sqrt(np.dot(part, part) / len(part)) + 1e-20)))
 
 
 def _rises_again(level: _Array) -> bool:
