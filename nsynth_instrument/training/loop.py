@@ -105,13 +105,20 @@ class Run:
             _load_into(plain, {k[2:]: v for k, v in tensors.items() if k.startswith("w/")}, last)
             average = {k[2:]: v for k, v in tensors.items() if k.startswith("a/")}
             _load_optimiser(optimiser, plain, tensors)
-            self.step, self.seconds, self.best = int(meta["step"]), float(meta["seconds"]), float(meta["best"])
+            self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
         else:
             average = {k: v.detach().clone() for k, v in plain.state_dict().items()}
         self.plain = plain
         self.module, self.optimiser = self.accelerator.prepare(plain, optimiser)
         self.average = {k: v.to(self.accelerator.device) for k, v in average.items()}
         self._forward = torch.compile(self.module) if schedule.compile else self.module
+        best = folder / "best.safetensors"
+        if best.exists():
+            # Measured again: the data that validates may have changed since, and an old figure would bar every new best.
+            module = task.module()
+            _load_into(module, _tensors(best)[0], best)
+            with torch.no_grad():
+                self.best = task.validate(module.to(self.accelerator.device).eval())["loss"]
 
     def train(self, minutes: float, *, finish: bool = False, report: int = 100) -> Iterator[Progress]:
         """Train for `minutes` of wall-clock and yield progress; with `finish` the rate falls to zero on the way.
@@ -185,7 +192,7 @@ class Run:
                 about = {"step": str(self.step), "figures": json.dumps(figures)}
                 save_file({k: v.contiguous() for k, v in self.average.items()}, part, about)
         if keep_last:
-            meta = {"step": str(self.step), "seconds": str(progress.seconds), "best": str(self.best)}
+            meta = {"step": str(self.step), "seconds": str(progress.seconds)}
             tensors = {f"w/{k}": v for k, v in self.plain.state_dict().items()} | {f"a/{k}": v for k, v in self.average.items()}
             names = {id(p): n for n, p in self.plain.named_parameters()}
             for group in self.optimiser.param_groups:
