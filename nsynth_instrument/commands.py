@@ -86,9 +86,9 @@ def plan_of(
 ) -> RenderPlan:
     """The plan that the options of `render` ask for, with full names. Raises UsageError if they contradict each other."""
     from .bundle import find
+    from .instruments import read_bank, resolve
     from .notes import KEYBOARD, NoteGrid
     from .preset import RenderPlan, load
-    from .render import read_bank, resolve
     from .writers import parse_formats
 
     change = {k: v for k, v in others.items() if v is not None}
@@ -104,7 +104,7 @@ def plan_of(
         layers = plan.grid.velocities if velocities is None else _numbers(velocities)
         change["grid"] = NoteGrid(plan.grid.pitches, layers) if grid is None else NoteGrid.parse(grid, layers)
     plan = dataclasses.replace(plan, morph=morph, **change)
-    plan = resolve(plan, read_bank(find(plan.model)))
+    plan = dataclasses.replace(plan, morph=resolve(plan.morph, read_bank(find(plan.model))))
     start = plan.name if preset else "-".join(plan.morph.names)
     return dataclasses.replace(plan, name=name or start + suffix)
 
@@ -152,9 +152,9 @@ def _numbers(text: str) -> tuple[int, ...]:
 def list_(*, model: str | None, as_json: bool) -> None:
     """Show the instruments of a model, the presets, and the models."""
     from .bundle import DEFAULT, find, installed
+    from .instruments import read_bank
     from .notes import key_name
     from .preset import load, shipped
-    from .render import read_bank
 
     bank = read_bank(find(model or DEFAULT))
     presets = {name: load(name) for name in shipped()}

@@ -22,13 +22,14 @@ from .audio import Audio
 from .bank import InstrumentBank
 from .bundle import Bundle
 from .codecs import Codec
-from .codes import Morph, frames_for
+from .codes import frames_for
 from .dsp.loops import bake, find_loop, release_seconds
 from .dsp.loudness import RATE, loudest
 from .dsp.pitch import cents_off
 from .errors import DataError, NsynthError
 from .executors.local import Arrays, Blocks, each, fill
-from .mixing import RELEASE, details, find_instrument, mix
+from .instruments import read_bank, resolve
+from .mixing import RELEASE, details, mix
 from .notes import Area, Note
 from .pack import MANIFEST, Loop, SamplePack, Zone
 from .preset import RenderPlan
@@ -38,7 +39,6 @@ from .writers import write_formats
 from .writers.names import sample_file
 from .writers.wav import write_wav
 
-BANK = "bank.safetensors"
 WORK = ".work"
 PEAK = 10 ** (-1 / 20)
 """Of full scale: the loudest frame of a pack, -1 dBFS."""
@@ -59,20 +59,6 @@ class Progress:
     words: str = ""
 
 
-def read_bank(model: Bundle) -> InstrumentBank:
-    """The instruments that a model knows. Raises BundleError or DataError when they are damaged."""
-    return InstrumentBank.read(model.path(BANK))
-
-
-def resolve(plan: RenderPlan, bank: InstrumentBank) -> RenderPlan:
-    """The same plan with the instruments' full names. Raises UnknownName for one that is not in the bank."""
-    weights: dict[str, float] = {}
-    for name, weight in plan.morph.weights:
-        full = find_instrument(bank, name).name
-        weights[full] = weights.get(full, 0.0) + weight
-    return dataclasses.replace(plan, morph=Morph.of(weights))
-
-
 def render(
     plan: RenderPlan,
     folder: Path,
@@ -89,7 +75,7 @@ def render(
     """
     found = bundle.find(plan.model)
     bank = read_bank(found)
-    plan = resolve(plan, bank)
+    plan = dataclasses.replace(plan, morph=resolve(plan.morph, bank))
     fingerprint = plan.fingerprint(found.fingerprint)
     old = _there(folder)
     if old is not None and old.versions.get("fingerprint") == fingerprint and _complete(old, folder):

@@ -17,7 +17,8 @@ from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.codes import Morph
 from nsynth_instrument.errors import BundleError, MissingExtra, NsynthError, UnknownName
 from nsynth_instrument.executors.local import Blocks, each, fill
-from nsynth_instrument.mixing import find_instrument, mix, stretch
+from nsynth_instrument.instruments import find_instrument, read_bank
+from nsynth_instrument.mixing import mix, stretch
 from nsynth_instrument.notes import Note, NoteGrid
 from nsynth_instrument.pack import SamplePack
 from nsynth_instrument.preset import RenderPlan
@@ -267,7 +268,7 @@ def test_a_disk_without_room_is_said_at_once(model: Bundle, tmp_path: Path) -> N
 
 
 def test_instruments_by_name_case_and_beginning(model: Bundle) -> None:
-    bank = render.read_bank(model)
+    bank = read_bank(model)
     assert find_instrument(bank, "Flute").name == "flute"
     assert find_instrument(bank, "pia").name == "piano"
     for name in ("pi", "", "zzz"):

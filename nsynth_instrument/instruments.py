@@ -1,0 +1,36 @@
+"""The instruments of a model, and which ones a name means."""
+
+from __future__ import annotations
+
+from .bank import Instrument, InstrumentBank
+from .bundle import Bundle
+from .codes import Morph
+from .errors import UnknownName
+
+BANK = "bank.safetensors"
+"""The file of a bundle that holds its instruments."""
+
+
+def read_bank(model: Bundle) -> InstrumentBank:
+    """The instruments that a model knows. Raises BundleError or DataError when they are damaged."""
+    return InstrumentBank.read(model.path(BANK))
+
+
+def find_instrument(bank: InstrumentBank, name: str) -> Instrument:
+    """The instrument called `name`, in any case, or the only one whose name begins so. Raises UnknownName."""
+    wanted = name.strip().lower()
+    begin = [n for n in bank.instruments if n.lower().startswith(wanted)]
+    exact = [n for n in begin if n.lower() == wanted]
+    found = exact or begin
+    if not wanted or len(found) != 1:
+        raise UnknownName("instrument", name, bank.instruments)
+    return bank[found[0]]
+
+
+def resolve(morph: Morph, bank: InstrumentBank) -> Morph:
+    """The same morph with the instruments' full names. Raises UnknownName for one that is not in the bank."""
+    weights: dict[str, float] = {}
+    for name, weight in morph.weights:
+        full = find_instrument(bank, name).name
+        weights[full] = weights.get(full, 0.0) + weight
+    return Morph.of(weights)
