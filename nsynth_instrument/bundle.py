@@ -70,7 +70,7 @@ class Bundle:
         except OSError as e:
             raise BundleError(f"model {self.name} is incomplete: {path} cannot be read; install or export it again") from e
         if found != self.files[file]:
-            raise BundleError(f"model {self.name} is damaged: {path} is not the file that was exported; install or export it again")
+            raise BundleError(f"model {self.name} is damaged: {path} is not what was exported; install or export it again")
         return path
 
     def has(self, file: str) -> bool:

@@ -18,7 +18,7 @@ class UsageError(NsynthError):
     exit_code = 2
 
 
-class UnknownName(UsageError):
+class UnknownName(UsageError):  # noqa: N818
     """A name that is not in a list of known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ class DataError(NsynthError):
     """A dataset, bank, pack or preset that does not say what it must."""
 
 
-class MissingExtra(NsynthError):
+class MissingExtra(NsynthError):  # noqa: N818
     """A part that needs packages which the base install leaves out."""
 
     def __init__(self, what: str, extra: str) -> None:

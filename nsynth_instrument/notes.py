@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ class NoteGrid:
 
 def _ranges(centres: tuple[int, ...], low: int, high: int) -> list[tuple[int, int]]:
     """Inclusive ranges around ascending centres that together are low..high."""
-    tops = [(a + b) // 2 for a, b in zip(centres, centres[1:], strict=False)] + [high]
+    tops = [(a + b) // 2 for a, b in itertools.pairwise(centres)] + [high]
     bottoms = [low] + [t + 1 for t in tops[:-1]]
     return list(zip(bottoms, tops, strict=True))
 
