@@ -15,7 +15,7 @@ WITHIN = 80.0
 """cents; a partial further than this from its place belongs to another note."""
 TONAL = 0.45
 """Least share of the power around harmonics that must lie in their peaks; white noise has about 0.25."""
-WINDOWS = 64
+WINDOWS = 32
 """At most; they overlap by half where fewer do."""
 HEARD = 3.0
 """s of a note that are looked at: what NSynth's notes are held."""
@@ -34,19 +34,17 @@ def cents_off(audio: Floats, rate: float, pitch: float) -> float:
     """
     f0 = 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
     audio = audio[min(int(SKIP * rate), len(audio) // 4) :]
-    size = min(max(int(PERIODS * rate / f0), BLOCK), len(audio))
+    size = min(scipy.fft.next_fast_len(max(int(PERIODS * rate / f0), BLOCK), real=True), len(audio))
     if size < 8 * rate / f0:
         return float("nan")
     span = min(len(audio) - size, int(HEARD * rate))
     starts = np.linspace(0, span, min(WINDOWS, 1 + 2 * span // size)).astype(int)
-    frames = np.lib.stride_tricks.sliding_window_view(audio, size)[starts]
-    t = np.arange(size, dtype=np.float32) * np.float32(2 * np.pi / size)
-    hann, slope = (0.5 - 0.5 * np.cos(t)), np.sin(t) * np.float32(np.pi / size)
-    n = scipy.fft.next_fast_len(size, real=True)
-    spectra = scipy.fft.rfft(frames * hann, n=n, axis=1)
-    slopes = scipy.fft.rfft(frames * slope, n=n, axis=1)
+    bare = scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(audio, size)[starts], axis=1)
+    # Hann's window, and below its slope, are three bins of the bare spectrum.
+    spectra = 0.5 * bare
+    spectra[:, 1:-1] -= 0.25 * (bare[:, :-2] + bare[:, 2:])
     power = np.square(spectra.real) + np.square(spectra.imag)
-    width = rate / n
+    width = rate / size
     rows = np.arange(len(starts))
     cents, weights, peaked, around = [], [], 0.0, 0.0
     for k in range(1, HARMONICS + 1):
@@ -59,8 +57,8 @@ def cents_off(audio: Floats, rate: float, pitch: float) -> float:
         peaked += float(lobe.sum())
         around += float(np.maximum(power[:, low : high + 1].sum(axis=1), lobe).sum())
         top = np.maximum(power[rows, peak], 1e-20)
-        shift = np.imag(slopes[rows, peak] * np.conj(spectra[rows, peak])) / top
-        found = peak * width - shift * rate / (2 * np.pi)
+        slope = (bare[rows, peak - 1] - bare[rows, peak + 1]) / 2j * (np.pi / size)
+        found = peak * width - np.imag(slope * np.conj(spectra[rows, peak])) / top * rate / (2 * np.pi)
         cents.append(1200 * np.log2(np.maximum(found, 1e-3) / (k * f0)))
         weights.append(np.sqrt(top) / k)
     if not cents or peaked <= TONAL * around or around < 1e-12:
