@@ -6,6 +6,7 @@ are all layers' conditioning in order, then that of `out1`; those of a layer's `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -134,8 +135,8 @@ def _smooth(bands: int, inputs: int) -> Tensor:
     """First weights (bands * 256, inputs) of the logits: smooth over the classes, whose order then need not be learned."""
     wave = torch.arange(16)
     class_ = (torch.arange(CLASSES) + 0.5) / CLASSES
-    basis = torch.cos(torch.pi * wave * class_[:, None]) / (1 + wave)
-    return torch.flatten(basis @ torch.randn(bands, len(wave), inputs), 0, 1) * (0.5 / inputs**0.5)
+    basis = torch.cos(math.pi * wave * class_[:, None]) / (1 + wave)
+    return torch.flatten(basis @ torch.randn(bands, len(wave), inputs), 0, 1) * (0.5 / math.sqrt(inputs))
 
 
 def sample(logits: Tensor, noise: Tensor, temperature: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ def sample(logits: Tensor, noise: Tensor, temperature: Tensor) -> Tensor:
     total = weights.cumsum(dim=-1)
     # A float32 sum may top out under noise * total: the last class is then meant.
     drawn: Tensor = (total <= (noise[..., None] * total[..., -1:])).sum(dim=-1)
-    return drawn.clamp(max=CLASSES - 1)
+    return torch.clamp(drawn, max=CLASSES - 1)
 
 
 class WaveNet(nn.Module):

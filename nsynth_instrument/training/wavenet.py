@@ -80,6 +80,7 @@ class WaveNetTask:
         sums = np.convolve(np.sqrt(level), np.ones(self.recipe.frames), mode="valid") + 1e-6
         return int(rng.choice(last, p=sums / sums.sum()))
 
+    @torch.no_grad()
     def validate(self, module: torch.nn.Module) -> dict[str, float]:
         """Nats per band sample on held-out instruments (themselves), (an octave away), and held-out pitches of known ones."""
         rng = np.random.default_rng(1)
