@@ -30,10 +30,11 @@ from nsynth_instrument.writers.wav import write_wav
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     yield
+    wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{what:<16}{time.perf_counter() - begun:8.2f} s   {memory:6.2f} GiB at most so far", flush=True)
+    print(f"{what:<16}{wall:8.2f} s   {cpu:8.2f} s of processor   {memory:6.2f} GiB at most so far", flush=True)
 
 
 def note(n: Note, rate: int) -> np.ndarray:

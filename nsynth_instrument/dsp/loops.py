@@ -52,8 +52,9 @@ class Seam:
     """What a loop's seam does to the ear; measured on the audio as it is played.
 
     step: |first - last| frame of the loop; largest_step: 8 x the median step inside it, or 2 % of its peak if that is
-    more; ripple: dB of level across the seam; cents: looped pitch against the note's own; distance: dB between the
-    spectra before and after the seam; inside: the same, the largest between neighbours inside the loop.
+    more; ripple: dB of level across the seam; cents: looped pitch against the note's own; doubt: cents by which that
+    wanders, and cannot be told better; distance: dB between the spectra before and after the seam; inside: the same,
+    the largest between neighbours inside the loop.
     """
 
     step: float
@@ -62,12 +63,13 @@ class Seam:
     cents: float
     distance: float
     inside: float
+    doubt: float = 0.0
 
     @property
     def excess(self) -> float:
         """The criterion that is nearest to its limit, or furthest beyond, as a fraction of the limit."""
         step, distance = self.step / max(self.largest_step, 1e-9), self.distance / max(self.inside, LEAST_DISTANCE)
-        return max(step, distance, self.ripple / 0.5, abs(self.cents) / 0.05)
+        return max(step, distance, self.ripple / 0.5, abs(self.cents) / (0.05 + self.doubt))
 
     @property
     def seamless(self) -> bool:
@@ -136,6 +138,13 @@ def period(audio: Floats, rate: int, f0_hz: float) -> float:
     Follows the autocorrelation's peak from one period to ever longer lags, each of which divides the error.
     """
     return _follow(_autocorrelation(audio), rate / f0_hz)
+
+
+def own_pitch(audio: Floats, rate: int, f0_hz: float) -> tuple[float, float]:
+    """Fundamental in Hz of a held sound (frames,), and its doubt: half the range, in cents, of its fifths'."""
+    n = len(audio) // 5
+    parts = [1200 * math.log2(period(audio[i * n : (i + 1) * n], rate, f0_hz)) for i in range(5)]
+    return rate / period(audio, rate, f0_hz), (max(parts) - min(parts)) / 2
 
 
 def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) -> LoopResult | None:
@@ -212,8 +221,9 @@ def _even(here: Doubles, there: Doubles, window: int) -> Doubles:
 _NO_SEAM = Seam(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float) -> Seam:
-    """The seam of the loop [start, end] in audio (frames,), as it stands; `f0_hz` is the note's own fundamental."""
+def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float, *, doubt: float = 0.0) -> Seam:
+    """The seam of the loop [start, end] in audio (frames,), as it stands; `f0_hz`, the note's own fundamental, and its
+    `doubt` in cents are of `own_pitch`."""
     inside = audio[start : end + 1].astype(np.float64)
     step = abs(float(inside[0] - inside[-1]))
     largest = max(8 * float(np.median(np.abs(np.diff(inside)))), 0.02 * float(np.abs(inside).max()))
@@ -227,7 +237,7 @@ def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float) -> Sea
     between = np.sqrt(np.mean(np.square(np.diff(spectra, axis=0)), axis=1))
     first, last = _spectra(joined, rate, window)[[0, -1]]
     distance = float(np.sqrt(np.mean(np.square(last - first))))
-    return Seam(step, largest, ripple, cents, distance, float(between.max(initial=0.0)))
+    return Seam(step, largest, ripple, cents, distance, float(between.max(initial=0.0)), doubt)
 
 
 def _whole_periods(rate: int, f0_hz: float) -> int:
@@ -278,7 +288,7 @@ def _follow(likeness: Doubles, cycle: float) -> float:
         peak = low + int(np.argmax(likeness[low : round(lag + reach) + 1]))
         if likeness[peak] > 0.5 and 1 < peak < len(likeness) - 1:
             a, b, c = likeness[peak - 1 : peak + 2]
-            cycle = (peak + 0.5 * (a - c) / min(a - 2 * b + c, -1e-12)) / periods
+            cycle = (peak + float(np.clip(0.5 * (a - c) / min(a - 2 * b + c, -1e-12), -0.5, 0.5))) / periods
         periods, reach = periods * 2, 0.2 * cycle
     return float(cycle)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import Audio, db, read
-from ..dsp.loops import Seam, measure, period
+from ..dsp.loops import Seam, measure, own_pitch
 from ..dsp.pitch import cents_off
 from ..errors import AudioError
 from ..notes import hz
@@ -166,8 +166,10 @@ def wav_header(data: bytes) -> tuple[int, Loop | None] | None:
 
 
 def _seam(audio: Audio, rate: int, root: int, loop: Loop) -> Seam:
-    held = audio[max(0, min(loop.start, loop.end - rate)) : loop.end + 1]
-    return measure(audio, rate, loop.start, loop.end, rate / period(held, rate, hz(root)))
+    # The note's own pitch is that of its hold, which a loop ends with.
+    held = audio[min(loop.start, rate // 2) : loop.end + 1]
+    own, doubt = own_pitch(held, rate, hz(root))
+    return measure(audio, rate, loop.start, loop.end, own, doubt=doubt)
 
 
 def _seam_words(seam: Seam) -> str:
@@ -176,7 +178,7 @@ def _seam_words(seam: Seam) -> str:
         words.append(f"a step of {seam.step:.4f} where {seam.largest_step:.4f} is usual")
     if seam.ripple >= 0.5:
         words.append(f"{seam.ripple:.1f} dB of ripple")
-    if abs(seam.cents) > 0.05:
+    if abs(seam.cents) > 0.05 + seam.doubt:
         words.append(f"{seam.cents:+.2f} cents against the note")
     return "loops with " + ", ".join(words or [f"a change of timbre of {seam.distance:.1f} dB"])
 

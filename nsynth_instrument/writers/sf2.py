@@ -3,7 +3,7 @@
 Instrument k is morph position k; the first preset layers them all and fades them by the mod wheel, and each further
 preset is one position alone, for players that do without modulators. Of very many positions the first preset fades
 some, evenly chosen. A loop ends after the last frame played, one later than in a Zone. Files of up to 4 GiB are
-written straight from the WAVs, one sample in memory at a time.
+written straight from the WAVs, a few samples in memory at a time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..pack import SamplePack, Zone
 from .layers import axes, by_position, likeness
 from .modulators import OFF, fadable, morph_modulators, pack_modulator
 from .names import position_name, safe
+from .parallel import ordered
 from .riff import chunk, zstring
 from .samples import integers
 from .sfz import AXIS_CC
@@ -67,14 +68,19 @@ def _stream(pack: SamplePack, folder: Path, f: BinaryIO, words: int, *, wide: bo
     """Copy every sample to its place: upper 16 bits at `words`, lower 8 behind them all."""
     total = sum(z.frames + PAD for z in pack.zones)
     at = 0
-    for z in pack.zones:
+
+    def split(z: Zone) -> tuple[bytes, bytes]:
         values = integers(pack, folder, z, 24 if wide else 16)
+        upper = (values >> 8 if wide else values).astype("<i2").tobytes()
+        return upper + bytes(2 * PAD), values.astype(np.uint8).tobytes() + bytes(PAD) if wide else b""
+
+    for upper, lower in ordered(split, pack.zones):
         f.seek(words + 2 * at)
-        f.write((values >> 8 if wide else values).astype("<i2").tobytes() + bytes(2 * PAD))
+        f.write(upper)
         if wide:
             f.seek(words + 2 * total + 8 + at)
-            f.write(values.astype(np.uint8).tobytes() + bytes(PAD))
-        at += z.frames + PAD
+            f.write(lower)
+        at += len(upper) // 2
     if wide and total & 1:
         f.write(b"\0")
 

@@ -27,7 +27,7 @@ def steps(pack: SamplePack, folder: Path) -> Steps:
     path = folder / f"{safe(pack.name)}.sf3"
 
     def one(zone: Zone) -> bytes:
-        return encode(sound(folder, zone), pack.rate, kind="OGG")
+        return encode(sound(pack, folder, zone), pack.rate, kind="OGG")
 
     with whole(path) as part, part.open("wb") as f:
         head = b"sfbk" + info(pack, (3, 0))
