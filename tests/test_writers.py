@@ -292,6 +292,18 @@ def test_the_mod_wheel_morphs_in_fluidsynth_within_half_a_decibel(tmp_path: Path
     assert np.abs(np.diff(x[14400 : 6 * 48000 - 5000])).max() < 1.6 * usual
 
 
+def test_four_corners_answer_to_two_controllers_in_fluidsynth(tmp_path: Path) -> None:
+    player = Fluid(writer("sf2")(packs.make(tmp_path, positions=CORNERS), tmp_path))
+    full = None
+    for x, y in ((0, 0), (127, 0), (0, 127), (64, 64), (32, 100)):
+        seg = player.play([(0.0, "cc", 1, x), (0.0, "cc", 2, y), *held(60, 127)], 1.5)[9600:-4800]
+        g = np.array([amplitude(seg, tone_hz(60, packs.PLACE_MARK + k)) for k in range(4)])
+        full = full or g[0]
+        assert abs(10 * np.log10(np.sum((g / full) ** 2))) < 0.8
+        if {x, y} <= {0, 127}:
+            assert (g / full)[(x > 0) + 2 * (y > 0)] == pytest.approx(1.0, abs=0.06)
+
+
 def test_each_position_has_its_own_preset(tmp_path: Path) -> None:
     player = Fluid(writer("sf2")(packs.make(tmp_path, positions=THREE), tmp_path))
     for k in range(3):

@@ -141,10 +141,10 @@ def period(audio: Floats, rate: int, f0_hz: float) -> float:
 
 
 def own_pitch(audio: Floats, rate: int, f0_hz: float) -> tuple[float, float]:
-    """Fundamental in Hz of a held sound (frames,), and its doubt: half the range, in cents, of its fifths'."""
+    """Fundamental in Hz of a held sound (frames,), and its doubt: the range, in cents, of its fifths'."""
     n = len(audio) // 5
     parts = [1200 * math.log2(period(audio[i * n : (i + 1) * n], rate, f0_hz)) for i in range(5)]
-    return rate / period(audio, rate, f0_hz), (max(parts) - min(parts)) / 2
+    return rate / period(audio, rate, f0_hz), max(parts) - min(parts)
 
 
 def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) -> LoopResult | None:
