@@ -19,7 +19,7 @@ class Bar:
         self._seconds = seconds
         self._out = out or sys.stderr
         self._moves = self._out.isatty()
-        self._stage, self._start, self._first, self._shown, self._drawn = "", 0.0, 0, 0.0, 0
+        self._stage, self._start, self._first, self._shown, self._drawn, self._ended = "", 0.0, 0, 0.0, 0, False
 
     def __enter__(self) -> Bar:
         return self
@@ -36,9 +36,10 @@ class Bar:
         if stage != self._stage:
             self._clear(keep=True)
             self._stage, self._start, self._first, self._shown = stage, now, done, now if not self._moves else 0.0
-        if words or (done < of and now - self._shown < (0.1 if self._moves else EVERY)):
+            self._ended = False
+        if words or self._ended or (done < of and now - self._shown < (0.1 if self._moves else EVERY)):
             return
-        self._shown = now
+        self._shown, self._ended = now, done >= of
         line = self._line(done, of, now - self._start)
         if self._moves:
             self._out.write("\r" + line.ljust(self._drawn))

@@ -302,6 +302,7 @@ def test_progress_on_a_terminal_moves_and_in_a_log_is_sparse() -> None:
             for i in range(101):
                 bar.show("decode", i, 100)
             bar.show("write", 100, 100)
+            bar.show("write", 100, 100)
             bar.show("done", 100, 100, "all is well")
         text = out.getvalue()
         assert text.startswith("harmonic on kernel\n")
@@ -309,4 +310,5 @@ def test_progress_on_a_terminal_moves_and_in_a_log_is_sparse() -> None:
         assert "x real time" in text
         assert text.endswith("all is well\n")
         assert ("\r" in text) == isinstance(out, Terminal)
+        assert text.count("write") == 1
         assert text.count("\n") <= 5
