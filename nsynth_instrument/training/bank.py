@@ -18,24 +18,26 @@ from ..audio import Audio, resample
 from ..bank import Instrument, InstrumentBank
 from ..bundle import Bundle
 from ..codecs import Codec
+from ..dataset.example import FAMILIES, SOURCES
 from ..dataset.gm import family_and_source
-from ..dataset.nsynth import FAMILIES, SOURCES
 from ..dataset.soundfont import RATE, Player
-from ..dsp.loudness import by_velocity, loudest
+from ..dsp.loudness import NOMINAL, by_velocity, loudest
 from ..errors import DataError
 from ..notes import Note, NoteGrid
 
 FILE = "bank.safetensors"
 TABLE = Path(__file__).with_name("bank.toml")
-LEVEL = -18.0
-"""LUFS of the loudest 0.4 s of an instrument's notes in the middle of its range at velocity 100."""
 _SILENT = -60.0
-"""LUFS below LEVEL at which a note is left out: the soundfont has nothing there."""
+"""LUFS below what is due at which a note is left out: the soundfont has nothing there."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One instrument to be rendered. soundfont: file name; bank 0..128, program 0..127; grid: which notes."""
+    """One instrument to be rendered.
+
+    soundfont: file name; bank 0..128, program 0..127; grid: which notes; transpose: semitones from a note of the grid to the
+    key that sounds it, for a preset that sounds lower than its keys.
+    """
 
     name: str
     title: str
@@ -46,6 +48,11 @@ class Entry:
     source: str
     licence: str
     grid: NoteGrid
+    transpose: int = 0
+
+    def key(self, note: Note) -> Note:
+        """What is played for a note of the grid."""
+        return Note(note.pitch + self.transpose, note.velocity)
 
 
 def read_table(path: Path = TABLE) -> tuple[Entry, ...]:
@@ -65,7 +72,8 @@ def _entry(name: str, row: Mapping[str, Any]) -> Entry:
     if family not in FAMILIES or source not in SOURCES:
         raise ValueError(f"{name}: no family {family} or source {source}")
     grid = NoteGrid(tuple(range(low, high + 1, row["step"])), tuple(row["velocities"]))
-    return Entry(name, row["title"], row["soundfont"], bank, program, family, source, row["licence"], grid)
+    transpose = int(row.get("transpose", 0))
+    return Entry(name, row["title"], row["soundfont"], bank, program, family, source, row["licence"], grid, transpose)
 
 
 def make_bank(codec: Codec, soundfonts: Sequence[Path], table: Sequence[Entry]) -> InstrumentBank:
@@ -92,7 +100,7 @@ def instruments(codec: Codec, soundfonts: Sequence[Path], table: Sequence[Entry]
 
 
 def render(player: Player, entry: Entry) -> tuple[list[Note], list[Audio]]:
-    """The entry's notes that sound, with their audio at 48 kHz, one gain for all; see LEVEL.
+    """The entry's notes that sound, with their audio at 48 kHz, one gain for all; see NOMINAL.
 
     Velocities keep their dynamics. Peaks may pass full scale: codes have none, and a pack gets its own gain.
     """
@@ -100,9 +108,9 @@ def render(player: Player, entry: Entry) -> tuple[list[Note], list[Audio]]:
     pitches = entry.grid.pitches
     quarter = len(pitches) // 4
     middle = pitches[quarter : len(pitches) - quarter]
-    gain = LEVEL - float(np.median([loudest(player.play(Note(p, 100))) for p in middle]))
-    sounds = [(n, player.play(n)) for n in entry.grid]
-    kept = [(n, a) for n, a in sounds if loudest(a) + gain > LEVEL + by_velocity(n.velocity) + _SILENT]
+    gain = NOMINAL - float(np.median([loudest(player.play(entry.key(Note(p, 100)))) for p in middle]))
+    sounds = [(n, player.play(entry.key(n))) for n in entry.grid]
+    kept = [(n, a) for n, a in sounds if loudest(a) + gain > NOMINAL + by_velocity(n.velocity) + _SILENT]
     if not kept:
         raise DataError(f"{entry.soundfont} is silent at bank {entry.bank}, program {entry.program}; correct {entry.name}")
     factor = np.float32(10 ** (gain / 20))
