@@ -33,6 +33,10 @@ def loudest(audio: Floats) -> float:
     return max(SILENT, -0.691 + 10 * float(np.log10(max(most, 1e-15))))
 
 
+NOMINAL = -18.0
+"""LUFS of the loudest 0.4 s of an instrument, note by note on average, at velocity 100: all are equally loud."""
+
+
 def by_velocity(velocity: float) -> float:
     """dB by which a note of `velocity` is louder than one of 100: amplitude as its square (MIDI DLS 1, General MIDI 2)."""
     return float(40 * np.log10(max(velocity, 1) / 100))
