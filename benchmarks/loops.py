@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from nsynth_instrument.audio import read
-from nsynth_instrument.dsp.loops import Seam, bake, find_loop, measure, own_pitch, sustains
+from nsynth_instrument.dsp.loops import Seam, bake, find_loop, measure, sustains
+from nsynth_instrument.dsp.periods import own_pitch
 from nsynth_instrument.notes import hz
 
 HOLD = 3.0

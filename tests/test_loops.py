@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsynth_instrument.dsp.loops import bake, find_loop, measure, period, release_seconds, sustains
+from nsynth_instrument.dsp.loops import bake, find_loop, measure, release_seconds, sustains
+from nsynth_instrument.dsp.periods import autocorrelation, energy, period
 from nsynth_instrument.errors import UsageError
 from nsynth_instrument.notes import hz
 
@@ -109,6 +110,16 @@ def test_the_period_is_measured_to_a_thousandth_of_a_cent() -> None:
     for pitch in (28.02, 55.55, 90.1):
         x = note(pitch)[12000:140000]
         assert abs(1200 * np.log2(period(x, 48000, hz(round(pitch))) * hz(pitch) / 48000)) < 0.005
+
+
+def test_likeness_is_the_correlation_at_every_lag_whatever_the_length() -> None:
+    for n in (675, 999, 1000, 2024):
+        x = np.random.default_rng(n).standard_normal(n).astype(np.float32)
+        found = autocorrelation(x, energy(x), n)
+        assert len(found) == 3 * n // 4
+        for lag in (0, 1, 17, n // 2):
+            a, b = x[: n - lag], x[lag:]
+            assert found[lag] == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)), abs=1e-4)
 
 
 def test_one_frame_too_many_is_seen() -> None:

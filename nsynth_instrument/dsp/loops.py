@@ -1,9 +1,8 @@
 """Seamless loops of whole periods: find one in a held note, blend its seam into the audio, measure the result.
 
 A loop of N periods repeats for ever with the pitch N * rate / length, so its length is a whole number of frames
-*and* close to N measured periods; the long lags of the autocorrelation measure the period finely enough (cf. de
-Cheveigne & Kawahara 2002, YIN, for the short ones). Find loops after the last resampling: a resampled loop is no
-whole number of frames any more.
+*and* close to N measured periods. Find loops after the last resampling: a resampled loop is no whole number of
+frames any more.
 """
 
 from __future__ import annotations
@@ -12,13 +11,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
 from ..errors import UsageError
-
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
+from .periods import Doubles, Floats, autocorrelation, energy, follow
 
 SHORTEST, LONGEST = 0.25, 1.5
 """s; a shorter loop buzzes, a longer one answers a released key late."""
@@ -132,21 +128,6 @@ def release_seconds(audio: Floats, rate: int, *, hold_seconds: float) -> float:
     return float(np.clip((reached[0] + 1 if len(reached) else carried_on) / 100, 0.03, 10.0))
 
 
-def period(audio: Floats, rate: int, f0_hz: float) -> float:
-    """Mean period in frames of a steady sound (frames,), near that of `f0_hz` (within half a semitone).
-
-    Follows the autocorrelation's peak from one period to ever longer lags, each of which divides the error.
-    """
-    return _follow(_autocorrelation(audio), rate / f0_hz)
-
-
-def own_pitch(audio: Floats, rate: int, f0_hz: float) -> tuple[float, float]:
-    """Fundamental in Hz of a held sound (frames,), and its doubt: the range, in cents, of its fifths'."""
-    n = len(audio) // 5
-    parts = [1200 * math.log2(period(audio[i * n : (i + 1) * n], rate, f0_hz)) for i in range(5)]
-    return rate / period(audio, rate, f0_hz), max(parts) - min(parts)
-
-
 def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) -> LoopResult | None:
     """The best loop of a note (frames,) that is held for `hold_seconds`; None for notes that decay.
 
@@ -158,14 +139,14 @@ def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) ->
     if not sustains(audio, rate, hold_seconds=hold_seconds):
         return None
     low, high = _steady(audio, rate, hold_seconds)
-    held = audio[low:high]
-    energy = np.concatenate([[0.0], np.cumsum(np.square(held), dtype=np.float64)])
-    likeness = _autocorrelation(held)
-    cycle = _follow(likeness, rate / f0_hz)
+    held = audio[low:high] - audio[low:high].mean()
+    squares = energy(held)
+    likeness = autocorrelation(held, squares, round(LONGEST * rate) + 1)
+    cycle = follow(likeness, rate / f0_hz)
     window = _whole_periods(rate, rate / cycle)
     places: list[tuple[float, int, int]] = []
     for length in _lengths(likeness, cycle, rate, longest=len(held) - 2 * window - rate // 50):
-        places += [(cost, at, length) for cost, at in _places(held, energy, length, window, rate)]
+        places += [(cost, at, length) for cost, at in _places(held, squares, length, window, rate)]
     best: LoopResult | None = None
     for _, at, length in sorted(places)[:MEASURED]:
         start = low + at
@@ -192,8 +173,8 @@ def bake(audio: Floats, loop: LoopResult) -> Floats:
     out = audio.copy()
     first, after, n = loop.start, loop.end + 1, loop.blend
     if loop.tilt:
-        out[first:after] *= (10 ** (np.linspace(0.0, loop.tilt, after - first) / 20)).astype(np.float32)
-        out[after:] *= np.float32(10 ** (loop.tilt / 20))
+        out[first:after] *= np.exp(np.linspace(0.0, loop.tilt * _NEPER, after - first, dtype=np.float32))
+        out[after:] *= np.float32(np.exp(loop.tilt * _NEPER))
     here, there = (out[at - n : at + n].astype(np.float64) for at in (first, after))
     alike = float(here @ there) / max(float(np.linalg.norm(here) * np.linalg.norm(there)), 1e-12)
     share = 0.25 * (1 + np.cos(np.pi * np.arange(-n, n) / n))  # of the other sound: 1/2 at the seam, 0 at the ends
@@ -212,12 +193,14 @@ def _even(here: Doubles, there: Doubles, window: int) -> Doubles:
     joined = np.concatenate([there[n - window : n], here[n : n + window]])
     squares, decibels = np.square(joined), np.zeros(2 * n)
     for _ in range(8):
-        powers = squares * 10 ** (decibels[n - window : n + window] / 10)
+        powers = squares * np.exp(2 * _NEPER * decibels[n - window : n + window])
         before, across, later = (10 * np.log10(powers[i : i + window].mean() + 1e-14) for i in (0, window // 2, window))
         decibels += np.clip(0.7 * (before - later) * slope + ((before + later) / 2 - across) * bump, -3.0, 3.0)
-    return np.asarray(10 ** (decibels / 20))
+    return np.asarray(np.exp(_NEPER * decibels))
 
 
+_NEPER = math.log(10) / 20
+"""A decibel."""
 _NO_SEAM = Seam(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -269,31 +252,7 @@ def _steady(audio: Floats, rate: int, hold_seconds: float) -> tuple[int, int]:
     return min(attack + round(0.25 * rate), high // 3), high
 
 
-def _autocorrelation(x: Floats) -> Doubles:
-    """Likeness in +-1 of the sound and itself `lag` frames later, for lags up to three quarters of it."""
-    n = len(x)
-    centred = x - x.mean()
-    spectrum = scipy.fft.rfft(centred, scipy.fft.next_fast_len(n + 3 * n // 4, real=True))
-    products = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2)[: 3 * n // 4]
-    power = np.concatenate([[0.0], np.cumsum(np.square(centred, dtype=np.float64))])
-    lags = np.arange(len(products))
-    return np.asarray(products / np.maximum(np.sqrt(power[n - lags] * (power[n] - power[lags])), 1e-12))
-
-
-def _follow(likeness: Doubles, cycle: float) -> float:
-    """Refine a period in frames along the peaks of the likeness."""
-    periods, reach = 1, 0.03 * cycle
-    while (lag := periods * cycle) + reach + 2 < len(likeness):
-        low = max(1, round(lag - reach))
-        peak = low + int(np.argmax(likeness[low : round(lag + reach) + 1]))
-        if likeness[peak] > 0.5 and 1 < peak < len(likeness) - 1:
-            a, b, c = likeness[peak - 1 : peak + 2]
-            cycle = (peak + float(np.clip(0.5 * (a - c) / min(a - 2 * b + c, -1e-12), -0.5, 0.5))) / periods
-        periods, reach = periods * 2, 0.2 * cycle
-    return float(cycle)
-
-
-def _lengths(likeness: Doubles, cycle: float, rate: int, *, longest: int) -> list[int]:
+def _lengths(likeness: Floats, cycle: float, rate: int, *, longest: int) -> list[int]:
     """The most promising loop lengths in frames: whole, of whole periods, in tune, and alike one length later."""
     top = min(LONGEST * rate, longest, len(likeness) - 1)
     periods = np.arange(max(1, int(np.ceil(SHORTEST * rate / cycle))), int(top / cycle) + 1)
@@ -306,10 +265,10 @@ def _lengths(likeness: Doubles, cycle: float, rate: int, *, longest: int) -> lis
     return [int(n) for n in lengths[np.argsort(-worth)[:TRIED]]]
 
 
-def _places(held: Floats, energy: Doubles, length: int, window: int, rate: int) -> list[tuple[float, int]]:
+def _places(held: Floats, squares: Doubles, length: int, window: int, rate: int) -> list[tuple[float, int]]:
     """(unlikeness, start) of good loops of `length` frames inside `held`: low where both sides of the seam match.
 
-    `energy` (frames + 1,) is the sum of squares before each frame of `held`.
+    `squares` is the `energy` of `held`.
     """
     hop = rate // 1000
     wide = -(-window // hop)
@@ -319,8 +278,8 @@ def _places(held: Floats, energy: Doubles, length: int, window: int, rate: int) 
     if count < 2:
         return []
     at = begin + np.arange(count) * hop
-    first, middle, last = (energy[at + k * wide * hop] for k in range(3))
-    first_, middle_, last_ = (energy[at + k * wide * hop + length] for k in range(3))
+    first, middle, last = (squares[at + k * wide * hop] for k in range(3))
+    first_, middle_, last_ = (squares[at + k * wide * hop + length] for k in range(3))
     apart = (there - here)[: len(here) // hop * hop].reshape(-1, hop)
     total = np.concatenate([[0.0], np.cumsum(np.einsum("ij,ij->i", apart, apart), dtype=np.float64)])
     across = (total[2 * wide :] - total[: -2 * wide]) / (last - first + last_ - first_ + 1e-12)

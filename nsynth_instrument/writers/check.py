@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import Audio, db, read
-from ..dsp.loops import Seam, measure, own_pitch
+from ..dsp.loops import Seam, measure
+from ..dsp.periods import own_pitch
 from ..dsp.pitch import cents_off
 from ..errors import AudioError
 from ..notes import hz

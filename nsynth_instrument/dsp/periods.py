@@ -1,0 +1,66 @@
+"""The period of a held sound, from its autocorrelation at ever longer lags.
+
+A lag of many periods tells one period as finely as many: at one second, a hundredth of a frame is a thousandth of a cent
+(for the short lags see de Cheveigne & Kawahara 2002, YIN).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+def period(audio: Floats, rate: int, f0_hz: float) -> float:
+    """Mean period in frames of a steady sound (frames,), near that of `f0_hz` (within half a semitone).
+
+    Follows the autocorrelation's peak from one period to ever longer lags, each of which divides the error.
+    """
+    centred = audio - audio.mean()
+    return follow(autocorrelation(centred, energy(centred), len(audio)), rate / f0_hz)
+
+
+def own_pitch(audio: Floats, rate: int, f0_hz: float) -> tuple[float, float]:
+    """Fundamental in Hz of a held sound (frames,), and its doubt: the range, in cents, of its fifths'."""
+    n = len(audio) // 5
+    parts = [1200 * math.log2(period(audio[i * n : (i + 1) * n], rate, f0_hz)) for i in range(5)]
+    return rate / period(audio, rate, f0_hz), max(parts) - min(parts)
+
+
+def energy(x: Floats) -> Doubles:
+    """Sum of squares (frames + 1,) before each frame."""
+    total = np.zeros(len(x) + 1)
+    np.cumsum(np.square(x), out=total[1:])
+    return total
+
+
+def autocorrelation(x: Floats, squares: Doubles, longest: int) -> Floats:
+    """Likeness in +-1 of the sound and itself `lag` frames later, for lags up to `longest` or three quarters of it.
+
+    `squares` is its `energy`.
+    """
+    n = len(x)
+    most = min(longest, 3 * n // 4)
+    size = scipy.fft.next_fast_len(n + most, real=True)
+    spectrum = scipy.fft.rfft(x, size)
+    products = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:most]
+    scale = squares[n - most + 1 :][::-1] * (squares[n] - squares[:most])
+    return np.asarray(products / np.maximum(np.sqrt(scale), 1e-12), dtype=np.float32)
+
+
+def follow(likeness: Floats, cycle: float) -> float:
+    """A period in frames, near `cycle`, refined along the peaks of the likeness."""
+    periods, reach = 1, 0.03 * cycle
+    while (lag := periods * cycle) + reach + 2 < len(likeness):
+        low = max(1, round(lag - reach))
+        peak = low + int(np.argmax(likeness[low : round(lag + reach) + 1]))
+        if likeness[peak] > 0.5 and 1 < peak < len(likeness) - 1:
+            a, b, c = map(float, likeness[peak - 1 : peak + 2])
+            cycle = (peak + float(np.clip(0.5 * (a - c) / min(a - 2 * b + c, -1e-12), -0.5, 0.5))) / periods
+        periods, reach = periods * 2, 0.2 * cycle
+    return float(cycle)
