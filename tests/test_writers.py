@@ -351,6 +351,16 @@ def test_no_player_is_one_frame_off(short: SamplePack, tmp_path: Path, name: str
     assert abs(cents_off(seg, 480.0)) < 0.05
 
 
+@pytest.mark.parametrize("name", ["sfz", "sf2"])
+def test_a_note_let_go_falls_by_sixty_decibels_in_the_release(tmp_path: Path, name: str) -> None:
+    path = writer(name)(packs.make(tmp_path, release=0.6), tmp_path)
+    x = (Sfizz(path) if name == "sfz" else Fluid(path)).play(held(60, 127, seconds=1.5), 2.4)
+    now = level(x[40000:70000])
+    for seconds in (0.2, 0.4, 0.6):
+        at = round((1.5 + seconds) * 48000)
+        assert level(x[at : at + 960]) - now == pytest.approx(-100 * seconds, abs=3.0)
+
+
 # -- DecentSampler, multisample -------------------------------------------------------------------------------------------
 
 
