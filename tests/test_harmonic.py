@@ -74,8 +74,9 @@ def test_fluctuation_has_the_size_and_the_speed_that_were_said() -> None:
     )
     note = enliven(words, 220.0, np.random.default_rng(0))
     stray = (note.level - words.level)[:, :20]
-    assert np.abs(stray).mean() == pytest.approx(spread, rel=0.1)
-    assert np.abs(np.diff(stray, axis=0)).mean() == pytest.approx(flutter, rel=0.1)
+    assert np.abs(stray).mean() == pytest.approx(spread, rel=0.2)
+    assert np.abs(np.diff(stray, axis=0)).mean() == pytest.approx(flutter, rel=0.2)
+    assert stray.max() < 5.0, "beating adds to little more than its parts"
     assert np.abs(note.deviation).mean() == pytest.approx(6.0, rel=0.3)
     assert np.abs(np.diff(note.deviation)).mean() == pytest.approx(2.0, rel=0.1)
     together = np.corrcoef(stray[:, 0], stray[:, 7])[0, 1]

@@ -16,6 +16,11 @@ from .partials import Floats, Partials, slots_for
 _TO_DEVIATION = 1.2533
 """Standard deviation of a normal variable over its mean absolute value."""
 
+_MOST = 6.0
+"""dB; the deviation of a level that beats as freely as noise does (Rayleigh: 5.6 dB). What is said beyond is doubt, not sound."""
+_CREST = 5.0
+"""dB over its mean to which a partial rises: beating cancels to nothing, but adds to little more than the parts."""
+
 _GRAIN = (0.144, 0.204)
 """dB; deviation of a level kept in half decibels, and of the step between two: not the sound's, so taken off."""
 
@@ -28,12 +33,12 @@ def enliven(said: timbre.Said, f0: float, rng: np.random.Generator, amount: floa
         at = timbre.positions(f0, timbre.ZONES)[:n]
         low = np.minimum(at.astype(int), timbre.ZONES - 2)
         part = at - low
-        size = _deviation(said.spread, _GRAIN[0]) * np.float32(amount)
+        size = np.minimum(_deviation(said.spread, _GRAIN[0]), _MOST) * np.float32(amount)
         step = _deviation(said.flutter, _GRAIN[1]) * np.float32(amount)
         stray = np.zeros_like(level)
         noise = rng.standard_normal((len(level), n), dtype=np.float32)
         _wander(size[:, low] * (1 - part) + size[:, low + 1] * part, step[:, low] * (1 - part) + step[:, low + 1] * part, noise)
-        stray[:, :n] = noise
+        stray[:, :n] = np.where(noise > 0, _CREST * (1 - np.exp(-np.maximum(noise, 0) / _CREST)), noise)
         level = level + stray
         drift = rng.standard_normal((len(level), 1), dtype=np.float32)
         sway, wobble = (_deviation(s, 0.0)[:, None] * np.float32(amount) for s in (said.sway, said.wobble))
