@@ -129,7 +129,9 @@ def test_a_held_note_loops_without_a_seam(packs: dict[str, Sound], name: str, ke
     assert e.globals["sounding"] == 0
 
 
-def write(folder: Path, zones: list[tuple[Zone, np.ndarray]], *, rate: int = RATE, release: float = 0.3, positions: int = 1) -> Path:
+def write(
+    folder: Path, zones: list[tuple[Zone, np.ndarray]], *, rate: int = RATE, release: float = 0.3, positions: int = 1
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for z, x in zones:
         soundfile.write(folder / z.file, x, rate, subtype="FLOAT")
@@ -290,7 +292,9 @@ def test_aftertouch_does_what_it_is_assigned(packs: dict[str, Sound], to: str, p
     before = play(e, on(60), seconds=0.5)[:, 0]
     play(e, 0xA0 | 60 << 8 | 127 << 16 if poly else 0xD0 | 127 << 8, seconds=0.3)
     after = play(e, seconds=1.0)[:, 0]
-    phase = np.unwrap(np.angle(np.convolve(after * np.exp(-2j * np.pi * hz(60) * np.arange(len(after)) / RATE), np.ones(2400), "valid")))
+    phase = np.unwrap(
+        np.angle(np.convolve(after * np.exp(-2j * np.pi * hz(60) * np.arange(len(after)) / RATE), np.ones(2400), "valid"))
+    )
     wobble = np.ptp(np.diff(phase[::480]))
     if to != "morph":  # which takes away the partial whose wobble is measured
         assert (wobble > 0.02) == (to == "vibrato")
@@ -445,7 +449,9 @@ def random_messages(rng: np.random.Generator, count: int) -> list[int]:
         status = int(rng.integers(0x80, 0xF0)) if kind < 8 else int(rng.integers(0, 256))
         if kind < 4:
             status = int(rng.choice([0x80, 0x90, 0x90])) | int(rng.integers(16))
-        words.append(status | int(rng.integers(256 if kind > 8 else 128)) << 8 | int(rng.integers(256 if kind > 8 else 128)) << 16)
+        words.append(
+            status | int(rng.integers(256 if kind > 8 else 128)) << 8 | int(rng.integers(256 if kind > 8 else 128)) << 16
+        )
     return words
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -115,11 +116,13 @@ def _load(folders: list[Path], rate: int, memory: int, quiet: bool) -> list[Soun
 def _engine(sounds: list[Sound], settings: Settings) -> Engine:
     from .engine import Engine
 
-    start = time.monotonic()
-    engine = Engine(sounds, settings=settings)
-    if time.monotonic() - start > 5.0:
-        click.echo("the mixer was compiled for this machine; next time it starts at once", err=True)
-    return engine
+    slow = threading.Timer(3.0, click.echo, ["compiling the mixer for this machine, once: half a minute or so"], {"err": True})
+    slow.daemon = True
+    slow.start()
+    try:
+        return Engine(sounds, settings=settings)
+    finally:
+        slow.cancel()
 
 
 def _render(folders: list[Path], settings: Settings, rate: int, memory: int, midi_file: Path, out: Path, quiet: bool) -> None:
@@ -212,7 +215,8 @@ def _greeting(engine: Engine, output: Any, ports: Any) -> str:
     names = ", ".join(s.pack.title or s.pack.name for s in engine.sounds)
     heard = ", ".join(ports.open) if ports and ports.open else "no MIDI keyboard yet: plug one in"
     back = f" ({ports.name})" if ports else ""
-    return f"{names} on {output.device.label} at {engine.rate} Hz, {1000 * output.latency:.1f} ms; {heard}{back}"
+    time = f"{engine.rate} Hz, {int(engine.globals['block'])} frames a block, {1000 * output.latency:.1f} ms"
+    return f"{names} on {output.device.label} at {time}; {heard}{back}"
 
 
 def _loop(
@@ -268,7 +272,10 @@ def devices() -> None:
     from .player import devices as outputs
 
     try:
-        for d in outputs():
+        found = outputs()
+        if not found:
+            click.echo("no audio output here; --midi-file SONG --out FILE renders without one", err=True)
+        for d in found:
             click.echo(f"audio  {d.label}  ({d.channels} channels, {d.rate} Hz, {1000 * d.latency:.1f} ms)")
     except DeviceError as e:
         click.echo(f"no audio: {e}", err=True)

@@ -336,6 +336,7 @@ def callback() -> tuple[int, Any]:
         g = numba.carray(user, (1,), GLOBAL)[0]
         if flags & UNDERFLOW:
             g.underruns += 1
+        g.block = frames
         process(g, numba.carray(output, (np.intp(frames), np.intp(g.channels)), np.float32))
         return stamp & 0
 

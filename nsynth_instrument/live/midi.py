@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +46,21 @@ class Parser:
                     self._data = []
 
 
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keep the C libraries of ALSA and JACK from talking on stderr about what they do not find; we say it in our words."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nothing)
+
+
 def message(status: int, a: int = 0, b: int = 0) -> int:
     """A channel message as one number."""
     return status | a << 8 | b << 16
@@ -74,8 +91,9 @@ def backend(name: str | None) -> tuple[str, int]:
             continue
         tried.append(ours)
         try:
-            _open(number).delete()
-        except (rtmidi.RtMidiError, OSError):
+            with hushed():
+                _open(number).delete()
+        except OSError:
             continue
         return ours, int(number)
     what = f"MIDI back end {name}" if name else f"MIDI back end ({', '.join(tried) or 'none is built in'})"
@@ -97,11 +115,12 @@ def _open(api: int) -> Any:
 def names(api: int) -> list[str]:
     """Names of the ports that send, as the back end gives them; equal ones are numbered from the second on."""
     try:
-        probe = _open(api)
-        try:
-            found = probe.get_ports()
-        finally:
-            probe.delete()
+        with hushed():
+            probe = _open(api)
+            try:
+                found = probe.get_ports()
+            finally:
+                probe.delete()
     except OSError:
         return []  # the back end has gone; it may come back
     seen: dict[str, int] = {}

@@ -130,6 +130,7 @@ class Output:
                     dither_off=True,
                 )
                 self._stream.start()
+                self._begin()
                 self._seen = (int(engine.globals["blocks"]), time.monotonic())
                 return
             except sd.PortAudioError as e:
@@ -137,10 +138,17 @@ class Output:
                 error = e
         raise DeviceError(f"{self.device.label} does not open ({error}); close what uses it, or {CURE}") from error
 
+    def _begin(self) -> None:
+        """Wait until the device has asked for its first blocks, but not for ever."""
+        before, end = int(self.engine.globals["blocks"]), time.monotonic() + 2.0
+        while self.engine.globals["blocks"] < before + 2 and time.monotonic() < end:
+            time.sleep(0.002)
+
     @property
     def latency(self) -> float:
-        """s that the device granted, from callback to loudspeaker."""
-        return float(self._stream.latency) if self._stream else 0.0
+        """s from a key to the loudspeaker at most, as far as the device tells: what it granted, and a block."""
+        block = int(self.engine.globals["block"]) / float(self.engine.globals["rate"])
+        return block + float(self._stream.latency) if self._stream else 0.0
 
     @property
     def load(self) -> float:

@@ -26,7 +26,7 @@ class WavWriter:
     def __init__(self, path: Path, *, rate: int, channels: int) -> None:
         self._stack = contextlib.ExitStack()
         part = self._stack.enter_context(whole(path))
-        self._wave = self._stack.enter_context(wave.open(str(part), "wb"))
+        self._wave = self._stack.enter_context(wave.open(str(part), "wb"))  # noqa: SIM115
         self._wave.setnchannels(channels)
         self._wave.setsampwidth(3)
         self._wave.setframerate(rate)
