@@ -98,8 +98,11 @@ class WaveNetKernel:
         batch, frames, _ = codes.shape
         out = np.zeros((batch, frames * c.steps, c.bands), np.uint8)
         frequency = np.array([hz(float(p)) for p in pitch])
+        noise = np.ascontiguousarray(noise)
         follow = np.zeros((0, 0, 0), np.uint8) if follow is None else np.ascontiguousarray(follow)
-        size = min(TILE, -(-batch // self.threads // LANES) * LANES) if batch > LANES else LANES
+        # As many tiles as keep all threads busy to the end, each as large as that leaves it.
+        tiles = -(-batch // (TILE * self.threads)) * self.threads
+        size = -(-batch // (tiles * LANES)) * LANES
 
         def tile(first: int) -> None:
             some = slice(first, min(first + size, batch))
