@@ -17,6 +17,8 @@ from .errors import NsynthError
 COMMANDS: dict[str, tuple[str, str]] = {
     "render": (".commands:render", "Render what lies between sounds as a sample pack."),
     "list": (".commands:list_", "Show the instruments, presets and models there are."),
+    "capture": (".capture.commands:capture", "Make an instrument of your own recordings."),
+    "remove": (".capture.commands:remove", "Forget a captured instrument."),
     "play": (".live.commands:play", "Play a pack live from a MIDI keyboard."),
     "devices": (".live.commands:devices", "List the audio and MIDI devices."),
     "check": (".writers.commands:check", "Check a pack: its files, zones and loops."),

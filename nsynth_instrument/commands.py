@@ -14,6 +14,8 @@ from .codes import Morph
 from .errors import UsageError
 
 if TYPE_CHECKING:
+    from .bank import InstrumentBank
+    from .codecs import Codec
     from .preset import RenderPlan
 
 PACKS = Path("exports/packs")
@@ -21,7 +23,7 @@ PACKS = Path("exports/packs")
 
 
 @click.command(epilog="Example: nsynth-instrument render --a flute --b bass --mix 0.25 --format sfz,sf2")
-@click.option("--a", metavar="NAME", help="The first sound: an instrument of `nsynth-instrument list`.")
+@click.option("--a", metavar="NAME", help="The first sound: an instrument of `list`, or a sound file.")
 @click.option("--b", metavar="NAME", help="The second sound.")
 @click.option("--mix", type=float, metavar="0..1", help="How much of the second: 0 is all A, 1 is all B.  [default: 0.5]")
 @click.option("--c", metavar="NAME", help="A third sound; with --d, the four are corners: A B above, C D below.")
@@ -62,10 +64,27 @@ def render(
     from .render import render as steps
 
     folder = out or PACKS / plan.name
+    own = _own(plan, runtime, device, threads)
     with Bar(plan.seconds) as bar:
-        for step in steps(plan, folder, runtime=runtime, device=device, threads=threads, force=force):
+        for step in steps(plan, folder, runtime=runtime, device=device, threads=threads, force=force, beside=own):
             bar.show(step.stage, step.done, step.of, step.words)
     click.echo(folder)
+
+
+def _own(plan: RenderPlan, runtime: str, device: str, threads: int | None) -> InstrumentBank | None:
+    """The plan's sounds that are not the model's but the user's: captured instruments and files."""
+    from .bundle import find
+    from .capture import beside
+    from .instruments import read_bank
+    from .runtimes import open_codec
+
+    model = find(plan.model)
+
+    def codec() -> Codec:
+        return open_codec(model, runtime, threads=threads, device=device)
+
+    found = beside(plan.morph.names, model, read_bank(model), codec, tell=lambda line: click.echo(line, err=True))
+    return found if found.instruments else None
 
 
 def plan_of(
@@ -86,7 +105,8 @@ def plan_of(
 ) -> RenderPlan:
     """The plan that the options of `render` ask for, with full names. Raises UsageError if they contradict each other."""
     from .bundle import find
-    from .instruments import read_bank, resolve
+    from .capture import which
+    from .instruments import read_bank
     from .notes import KEYBOARD, NoteGrid
     from .preset import RenderPlan, load
     from .writers import parse_formats
@@ -104,8 +124,13 @@ def plan_of(
         layers = plan.grid.velocities if velocities is None else _numbers(velocities)
         change["grid"] = NoteGrid(plan.grid.pitches, layers) if grid is None else NoteGrid.parse(grid, layers)
     plan = dataclasses.replace(plan, morph=morph, **change)
-    plan = dataclasses.replace(plan, morph=resolve(plan.morph, read_bank(find(plan.model))))
-    start = plan.name if preset else "-".join(plan.morph.names)
+    bank = read_bank(find(plan.model))
+    weights: dict[str, float] = {}
+    for sound, weight in plan.morph.weights:
+        full = which(sound, bank)
+        weights[full] = weights.get(full, 0.0) + weight
+    plan = dataclasses.replace(plan, morph=Morph.of(weights))
+    start = plan.name if preset else "-".join(Path(n).stem.replace("#", "-") for n in plan.morph.names)
     return dataclasses.replace(plan, name=name or start + suffix)
 
 
@@ -152,11 +177,13 @@ def _numbers(text: str) -> tuple[int, ...]:
 def list_(*, model: str | None, as_json: bool) -> None:
     """Show the instruments of a model, the presets, and the models."""
     from .bundle import DEFAULT, find, installed
+    from .capture.store import installed as captured
     from .instruments import read_bank
     from .notes import key_name
     from .preset import load, shipped
 
     bank = read_bank(find(model or DEFAULT))
+    own = captured()
     presets = {name: load(name) for name in shipped()}
     if as_json:
         click.echo(json.dumps({
@@ -166,6 +193,12 @@ def list_(*, model: str | None, as_json: bool) -> None:
                     "notes": len(i.pitches), "low": int(i.pitches.min()), "high": int(i.pitches.max()),
                 }
                 for i in bank
+            ] + [
+                {
+                    "name": s.about.name, "title": s.about.title, "family": s.about.family, "source": s.about.source,
+                    "licence": s.about.licence, "notes": len(s.notes), "low": s.keys[0], "high": s.keys[1], "own": str(s.folder),
+                }
+                for s in own
             ],
             "presets": [{"name": n, "morph": dict(p.morph.weights), "model": p.model} for n, p in presets.items()],
             "models": [
@@ -181,6 +214,14 @@ def list_(*, model: str | None, as_json: bool) -> None:
             for i in sorted(bank, key=lambda i: (i.family, i.name))
         ],
     )
+    if own:
+        _table(
+            ("your own", "family", "source", "keys", "notes", "title"),
+            [
+                (s.about.name, s.about.family, s.about.source, "..".join(map(key_name, s.keys)), len(s.notes), s.about.title)
+                for s in own
+            ],
+        )
     _table(("preset", "sounds"), [(n, ", ".join(f"{s} {w:.0%}" for s, w in p.morph.weights)) for n, p in presets.items()])
     _table(
         ("model", "kind", "rate", ""),

@@ -7,6 +7,7 @@ those move to their places in the end, and `.work` goes. Whatever stops a render
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import platform
 import shutil
 from collections.abc import Generator, Iterator, Sequence
@@ -67,16 +68,18 @@ def render(
     device: str = "auto",
     threads: int | None = None,
     force: bool = False,
+    beside: InstrumentBank | None = None,
 ) -> Iterator[Progress]:
     """Render `plan` into the pack's folder; yields the progress, and ends when the pack is whole.
 
-    A pack of the same sound that is there already stays (a format that it lacks is added). Raises NsynthError for all
-    that a user can mend, among it a folder that holds another pack, unless `force` replaces it.
+    A pack of the same sound that is there already stays (a format that it lacks is added). `beside` holds instruments that
+    the plan names and the model's bank has not: a user's own. Raises NsynthError for all that a user can mend, among it a
+    folder that holds another pack, unless `force` replaces it.
     """
     found = bundle.find(plan.model)
-    bank = read_bank(found)
+    bank = InstrumentBank.of([*read_bank(found), *(beside or ())])
     plan = dataclasses.replace(plan, morph=resolve(plan.morph, bank))
-    fingerprint = plan.fingerprint(found.fingerprint)
+    fingerprint = plan.fingerprint(found.fingerprint + (hashlib.sha256(beside.to_bytes()).hexdigest() if beside else ""))
     old = _there(folder)
     if old is not None and old.versions.get("fingerprint") == fingerprint and _complete(old, folder):
         yield Progress("decode", len(plan.grid), len(plan.grid), f"{folder} holds this pack already; nothing to render")
