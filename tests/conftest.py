@@ -1,5 +1,10 @@
 """A whole small model of the real kind, with random weights: what `render` needs, in a tenth of a second."""
 
+import os
+
+# As the command line has it, before NumPy is loaded: products by two threads round otherwise than by one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import numpy as np
