@@ -32,8 +32,8 @@ def run(plan: RenderPlan, folder: Path, **options: object) -> list[render.Progre
     return list(render.render(plan, folder, **options))  # type: ignore[arg-type]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+def contents(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): bundle.sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def report(folder: Path) -> list[dict[str, str]]:
@@ -231,9 +231,7 @@ def test_unknown_sounds_and_models(model: Bundle, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.wav"))
 
 
-def test_a_damaged_model_is_found_before_anything_is_made(
-    model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_model_is_found_before_anything_is_made(model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in ("weights.safetensors", "bank.safetensors"):
         home = tmp_path / file
         path = Path(shutil.copytree(model.folder, home / "models" / "harmonic")) / file
