@@ -21,7 +21,9 @@ import numpy as np
 
 RATE, PERIOD = 48000, 128
 SERVER = "nsynthtest"
-MIDI_IN, AUDIO_OUT = "nsynth-instrument:in", "PortAudio:out_0"
+MIDI_IN, AUDIO_OUT = "nsynth-instrument:in", "nsynth-instrument:out_0"
+PORTAUDIO = ("--device", "Connection Kit")
+"""Options for PortAudio's own way to JACK: the way that stands for every sound card. Its outputs are PortAudio:out_0 and _1."""
 
 missing = [t for t in ("jackd", "jack_lsp") if shutil.which(t) is None]
 
@@ -80,7 +82,7 @@ class App:
             cwd=Path(__file__).parent.parent,
         )
         self.lines: list[str] = []
-        self._talk = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
+        self._talk = threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True)
         self._talk.start()
 
     def __enter__(self) -> App:

@@ -7,14 +7,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import DeviceError, UsageError
+from ..errors import DeviceError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from .engine import Engine, Settings
@@ -159,8 +158,7 @@ def _live(
     quiet: bool,
 ) -> None:
     from . import midifile
-    from .midi import Ports
-    from .player import Output, choose
+    from .player import choose, output
     from .record import Recorder
     from .terminal import HELP, Desk, Keyboard, Line
 
@@ -172,35 +170,24 @@ def _live(
     stop = _Stop()
     with ExitStack() as stack:
         stack.enter_context(stop)
-        ears: list[Callable[[int], object]] = [engine.send]
-
-        def send(word: int) -> None:
-            for ear in ears:
-                ear(word)
-
-        ports = None
-        try:
-            ports = Ports(send, api=midi_api, port=midi, virtual=virtual)
-            stack.callback(ports.close)
-        except DeviceError:
-            if not (keys or midi_file) or midi or virtual or midi_api:
-                raise
         if song:
             engine.play(song.frames, song.messages)
-        output = Output(engine, device=device, block=block)
-        stack.callback(output.close)
+        speaker = output(engine, device=device, block=block)
+        stack.callback(speaker.close)
+        ports = _ports(engine, speaker, midi_api, midi, virtual, optional=keys or song is not None)
+        for p in ports:
+            stack.callback(p.close)
         recorder = Recorder(engine, record) if record else None
         if recorder:
-            ears.append(recorder.hear)
             stack.callback(recorder.close)
         line = Line(engine, out=sys.stderr, quiet=quiet)
         stack.callback(line.close)
         desk = keyboard = None
         if sys.stdin.isatty():
             keyboard = stack.enter_context(Keyboard().listening(notes=keys))
-            desk = Desk(engine, send, notes=keys)
+            desk = Desk(engine, engine.send, notes=keys)
         if not quiet:
-            line.say(_greeting(engine, output, ports))
+            line.say(_greeting(engine, speaker, ports))
             if desk:
                 line.say(HELP)
         gc.collect()
@@ -208,19 +195,48 @@ def _live(
         stack.callback(gc.unfreeze)
         click.echo("ready")
         sys.stdout.flush()
-        _loop(engine, output, ports, line, desk, keyboard, recorder, song, stop)
+        _loop(engine, speaker, ports, line, desk, keyboard, recorder, song, stop)
 
 
-def _greeting(engine: Engine, output: Any, ports: Any) -> str:
+def _ports(engine: Engine, speaker: Any, api: str | None, port: str | None, virtual: bool, *, optional: bool) -> list[Any]:
+    """What is listened to: on JACK our client's own port, and where no keyboard is on JACK, the system's ports as well."""
+    from .jack import JackOutput, JackPorts
+    from .midi import Ports
+
+    found: list[Any] = []
+    if isinstance(speaker, JackOutput) and api in (None, "jack"):
+        try:
+            found.append(JackPorts(speaker, port=port, virtual=virtual))
+        except UnknownName:
+            if api:
+                raise
+        if api or virtual or any(p.open for p in found):
+            return found
+    try:
+        found.append(Ports(engine.send, api=api, port=port, virtual=virtual))
+    except DeviceError:
+        if not (found or optional) or port or virtual or api:
+            raise
+    return found
+
+
+def _greeting(engine: Engine, speaker: Any, ports: list[Any]) -> str:
     names = ", ".join(s.pack.title or s.pack.name for s in engine.sounds)
-    heard = ", ".join(ports.open) if ports and ports.open else "no MIDI keyboard yet: plug one in"
-    back = f" ({ports.name})" if ports else ""
-    time = f"{engine.rate} Hz, {int(engine.globals['block'])} frames a block, {1000 * output.latency:.1f} ms"
-    return f"{names} on {output.device.label} at {time}; {heard}{back}"
+    heard = ", ".join(f"{n} ({p.name})" for p in ports for n in p.open) or "no MIDI keyboard yet: plug one in"
+    time = f"{engine.globals['rate']:.0f} Hz, {int(engine.globals['block'])} frames a block, {1000 * speaker.latency:.1f} ms"
+    return f"{names} on {speaker.label} at {time}; {heard}"
 
 
 def _loop(
-    engine: Engine, output: Any, ports: Any, line: Any, desk: Any, keyboard: Any, recorder: Any, song: Song | None, stop: _Stop
+    engine: Engine,
+    speaker: Any,
+    ports: list[Any],
+    line: Any,
+    desk: Any,
+    keyboard: Any,
+    recorder: Any,
+    song: Song | None,
+    stop: _Stop,
 ) -> None:
     """Everything that need not be in time: 50 times a second the keys, 10 times the line, twice the ports and the device."""
     turn = 0
@@ -230,16 +246,16 @@ def _loop(
         if turn % 2 == 0:
             engine.prefetch()
         if turn % 5 == 0:
-            line.draw(output.load)
+            line.draw(speaker.load)
             if recorder:
                 recorder.poll()
         if turn % 25 == 0:
-            news = [output.watch()] + (ports.poll() if ports else [])
+            news = [speaker.watch(), *(n for p in ports for n in p.poll())]
             for sentence in filter(None, news):
                 line.say(sentence)
             g = engine.globals
             over = song and g["frame"] > song.end and g["sounding"] == 0
-            if over and not (ports and ports.open):
+            if over and not any(p.open for p in ports):
                 return
         turn += 1
         time.sleep(0.02)

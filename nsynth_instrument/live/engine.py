@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,8 @@ class Engine:
 
     Either call `fill` from Python, or hand `callback` and `address` to PortAudio; never both at once.
 
-    voices, hands: the records VOICE and CHANNEL (16,), live, to look at; tape: float32 (RECORD, 2), a ring of what was played.
+    To look at while it plays: voices, hands: the records VOICE and CHANNEL (16,); tape: float32 (RECORD, 2), a ring of what was
+    played; heard: int64 (RING, 2), a ring of the frames and messages that were obeyed.
     """
 
     def __init__(self, sounds: Sequence[Sound], *, settings: Settings | None = None, channels: int = 2) -> None:
@@ -92,6 +94,7 @@ class Engine:
         self._head = 0
         self._memory = _join(sounds, settings)
         self.voices, self.hands, self.tape = self._memory["voice_at"], self._memory["channel_at"], self._memory["tape_at"]
+        self.heard = self._memory["heard_at"]
         self._globals = np.zeros(1, GLOBAL)
         self.address = int(self._globals.ctypes.data)
         g = self.globals
@@ -166,6 +169,15 @@ class Engine:
                     first = max(pos, row["switch"])
                     _touch(row["after"], first, min(first + self.rate, row["frames"]))
 
+    def begun(self) -> bool:
+        """Wait until a device has asked for two more blocks; False when it does not within 2 s."""
+        before, end = int(self.globals["blocks"]), time.monotonic() + 2.0
+        while self.globals["blocks"] < before + 2:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.002)
+        return True
+
     def panic(self) -> None:
         """Silence everything at the next block, within 5 ms and without a click."""
         self.globals["panic"] = 1
@@ -207,4 +219,5 @@ def _join(sounds: Sequence[Sound], settings: Settings) -> dict[str, Array]:
         "song_at": np.zeros((0, 2), np.int64),
         "sinc_at": sinc(),
         "tape_at": np.zeros((RECORD, 2), np.float32),
+        "heard_at": np.zeros((RING, 2), np.int64),
     }

@@ -230,6 +230,9 @@ def hear(g: Any, message: int) -> None:
         return
     ch = get_hand(g, channel)
     g.last_channel = channel
+    heard = numba.carray(pointer(g.heard_at), (RING, 2), np.int64)
+    heard[g.heard % RING, 0], heard[g.heard % RING, 1] = g.frame, message
+    g.heard += 1
     if status == 0x90 and b > 0:
         _note_on(g, channel, a, b)
     elif status == 0x80 or status == 0x90:
@@ -293,7 +296,7 @@ def process(g: Any, out: Any) -> None:
     if g.frame == 0:
         _snap(g)
     frames, channels = out.shape
-    done = 0
+    done = due = 0
     while done < frames:
         n = min(frames - done, TICK - g.frame % TICK)  # ticks stand still while blocks of any size pass over them
         while g.event < g.events and song[g.event, 0] <= g.frame:
@@ -301,6 +304,11 @@ def process(g: Any, out: Any) -> None:
             g.event += 1
         if g.event < g.events:
             n = min(n, song[g.event, 0] - g.frame)
+        while due < g.due and g.due_frame[due] <= g.frame:
+            hear(g, g.due_word[due])
+            due += 1
+        if due < g.due:
+            n = min(n, g.due_frame[due] - g.frame)
         tick(g, n)
         for i in range(n):
             left, right = g.mix[i], g.mix[TICK + i]
@@ -316,6 +324,7 @@ def process(g: Any, out: Any) -> None:
                 tape[at, 0], tape[at, 1] = left, right
         g.frame += n
         done += n
+    g.due = 0
     g.blocks += 1
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import llvmlite.ir
 import numba
 import numpy as np
 from numba.extending import intrinsic
@@ -36,6 +37,22 @@ def pointer(typing: Any, address: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(numba.types.voidptr))
 
     return numba.types.voidptr(numba.types.uint64), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def called(typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
+    """What a C function at an address answers to up to six integers or pointers; for an int, mask its low 32 bits.
+
+    64-bit ABIs pass these in registers of one size, so that one signature fits all.
+    """
+    whole = numba.types.uint64
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = context.get_value_type(whole)
+        kind = llvmlite.ir.FunctionType(word, [word] * 6).as_pointer()
+        return builder.call(builder.inttoptr(args[0], kind), args[1:])
+
+    return whole(*[whole] * 7), build
 
 
 @jit

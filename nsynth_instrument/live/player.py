@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import atexit
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError, UnknownName, UsageError
+from . import jack
 from .engine import Engine
+from .jack import JackOutput
 from .midifile import Song
 from .state import TICK, Array
 
 CURE = "plug one in, name one with --device, or render without one: --midi-file SONG --out FILE"
 
-PREFERRED = ("ASIO", "Windows WASAPI", "Core Audio", "JACK Audio Connection Kit", "ALSA")
-"""Host APIs by latency; the first that has an output wins. On Linux JACK counts only while its server runs."""
+PREFERRED = ("ASIO", "Windows WASAPI", "Core Audio", "ALSA")
+"""PortAudio's host APIs by latency; the first that has an output wins. Before them comes JACK, without PortAudio, if it runs."""
 
 TAIL = 60.0
 """s; a release that lasts longer after the end of a song is cut."""
@@ -26,7 +29,7 @@ TAIL = 60.0
 
 @dataclass(frozen=True)
 class Device:
-    """An output: index in PortAudio, name, host API, channels, its own rate in Hz, its low latency in s."""
+    """An output: index in PortAudio, or -1 for JACK without it; name, back end, channels, own rate in Hz, low latency in s."""
 
     index: int
     name: str
@@ -38,7 +41,7 @@ class Device:
     @property
     def label(self) -> str:
         """What --device matches part of."""
-        return f"{self.name}, {self.api}"
+        return f"{self.name}, {self.api}" if self.index >= 0 else self.name
 
 
 def _sounddevice() -> Any:
@@ -50,7 +53,22 @@ def _sounddevice() -> Any:
 
 
 def devices() -> list[Device]:
-    """All outputs, the default first. Raises DeviceError when PortAudio is not installed."""
+    """All outputs, the default first. Raises DeviceError when PortAudio is not installed and no JACK server runs."""
+    ours = _jack()
+    try:
+        return ours + _portaudio()
+    except DeviceError:
+        if ours:
+            return ours
+        raise
+
+
+def _jack() -> list[Device]:
+    server = jack.rate()
+    return [Device(-1, JackOutput.label, "JACK", 2, server, 0.0)] if server else []
+
+
+def _portaudio() -> list[Device]:
     sd = _sounddevice()
     apis = sd.query_hostapis()
     found = [
@@ -74,16 +92,26 @@ def devices() -> list[Device]:
 
 
 def choose(name: str | None) -> Device:
-    """The output whose label contains `name`, or the default. Raises DeviceError when there is none at all, else UnknownName."""
-    found = devices()
+    """The output whose label contains `name`, or the default. Raises DeviceError when there is none at all, else UnknownName.
+
+    PortAudio is not even loaded when JACK will do: it would keep a client of its own, and fall with the server at the end.
+    """
+    found = _jack()
+    for more in (list, _portaudio):
+        found += more()
+        for d in found:
+            if name is None or name.lower() in d.label.lower():
+                return d
     if not found:
         raise DeviceError(f"there is no audio output on this machine; {CURE}")
-    if name is None:
-        return found[0]
-    for d in found:
-        if name.lower() in d.label.lower():
-            return d
-    raise UnknownName("audio output", name, [d.label for d in found])
+    raise UnknownName("audio output", str(name), [d.label for d in found])
+
+
+def output(engine: Engine, *, device: str | None = None, block: int = 0) -> Output | JackOutput:
+    """The output chosen by part of its name, playing. Raises DeviceError when it does not open."""
+    if choose(device).index < 0:
+        return JackOutput(engine)
+    return Output(engine, device=device, block=block)
 
 
 class Output:
@@ -101,6 +129,7 @@ class Output:
         self._block = block
         self._stream: Any = None
         self._seen = (0, 0.0)
+        self._lost = False
         self._open()
 
     def _open(self) -> None:
@@ -130,19 +159,13 @@ class Output:
                     dither_off=True,
                 )
                 self._stream.start()
-                self._begin()
+                engine.begun()
                 self._seen = (int(engine.globals["blocks"]), time.monotonic())
                 return
             except sd.PortAudioError as e:
                 self.close()
                 error = e
         raise DeviceError(f"{self.device.label} does not open ({error}); close what uses it, or {CURE}") from error
-
-    def _begin(self) -> None:
-        """Wait until the device has asked for its first blocks, but not for ever."""
-        before, end = int(self.engine.globals["blocks"]), time.monotonic() + 2.0
-        while self.engine.globals["blocks"] < before + 2 and time.monotonic() < end:
-            time.sleep(0.002)
 
     @property
     def latency(self) -> float:
@@ -156,6 +179,11 @@ class Output:
         return float(self._stream.cpu_load) if self._stream else 0.0
 
     @property
+    def label(self) -> str:
+        """Of the device."""
+        return self.device.label
+
+    @property
     def playing(self) -> bool:
         """Whether a device is there."""
         return self._stream is not None
@@ -163,7 +191,7 @@ class Output:
     def watch(self) -> str | None:
         """Look after the stream, about twice a second: a sentence when the device vanished or came back."""
         if self._stream is None:
-            return self._again()
+            return None if self._lost else self._again()
         blocks, now = int(self.engine.globals["blocks"]), time.monotonic()
         if blocks != self._seen[0]:
             self._seen = (blocks, now)
@@ -172,6 +200,8 @@ class Output:
         gone = self.device.label
         self.close()
         self.engine.panic()
+        if self._lost:
+            return f"{gone} is gone, and PortAudio with it; end and play again"
         return f"{gone} is gone; waiting for it"
 
     def _again(self) -> str | None:
@@ -188,11 +218,12 @@ class Output:
         """Stop and let go of the device; it must be done before the process ends, or a JACK server hangs."""
         if self._stream is not None:
             stream, self._stream = self._stream, None
-            try:
-                stream.abort()
-            except Exception as e:
-                print(f"the audio stream did not stop: {e}", file=sys.stderr)
-            stream.close()
+            closer = threading.Thread(target=stream.close, daemon=True)  # PortAudio never returns from a dead JACK server
+            closer.start()
+            closer.join(3.0)
+            if closer.is_alive():
+                self._lost = True
+                atexit.unregister(_sounddevice()._exit_handler)
 
 
 def render(engine: Engine, song: Song, *, block: int = 16 * TICK) -> Iterator[Array]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import wave
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ..audio import whole
 from ..errors import UsageError
 from . import midifile
 from .engine import Engine
-from .state import RECORD, Array
+from .state import RECORD, RING, Array
 
 LIMIT = (1 << 32) - (1 << 20)
 """bytes of a WAV file, whose lengths have 32 bits."""
@@ -61,37 +60,39 @@ class Recorder:
         self._engine, self._path = engine, path
         self._wav: WavWriter | None = None
         self._events: list[tuple[float, int]] = []
-        self._start = time.perf_counter()
-        self._done = 0
+        self._start = self._done = int(engine.globals["frame"])
+        self._heard = int(engine.globals["heard"])
         self.lost = 0
         if path.suffix.lower() == ".wav":
             self._wav = WavWriter(path, rate=int(engine.globals["rate"]), channels=2)
             engine.globals["record"] = 1
 
-    def hear(self, word: int) -> None:
-        """Note a message, from any thread."""
-        if self._wav is None:
-            self._events.append((time.perf_counter() - self._start, word))
-
     def poll(self) -> None:
-        """Carry what has been played to the file; the tape holds 11 s, so once a second is plenty."""
+        """Carry what has been played to the file; the tape holds 11 s and 4096 messages, so once a second is plenty."""
+        g = self._engine.globals
         if self._wav is None:
+            now = int(g["heard"])
+            first = max(self._heard, now - RING)
+            self.lost += first - self._heard
+            for i in range(first, now):
+                frame, word = self._engine.heard[i % RING].tolist()
+                self._events.append(((frame - self._start) / float(g["rate"]), word))
+            self._heard = now
             return
-        now = int(self._engine.globals["frame"])
-        if now - self._done > RECORD - 8192:
-            self.lost += now - self._done - (RECORD - 8192)
-            self._done = now - (RECORD - 8192)
-        tape = self._engine.tape
-        while self._done < now:
-            first = self._done % RECORD
-            n = min(now - self._done, RECORD - first)
-            self._wav.write(tape[first : first + n])
-            self._done += n
+        end = int(g["frame"])
+        first = max(self._done, end - (RECORD - 8192))
+        self.lost += first - self._done
+        while first < end:
+            at = first % RECORD
+            n = min(end - first, RECORD - at)
+            self._wav.write(self._engine.tape[at : at + n])
+            first += n
+        self._done = end
 
     def close(self) -> None:
         """Complete the file."""
+        self.poll()
         if self._wav is not None:
-            self.poll()
             self._engine.globals["record"] = 0
             self._wav.close()
         else:

@@ -27,6 +27,9 @@ LANES = 8
 RING = 4096
 """Messages that can wait for the next block; a power of two."""
 
+DUE = 256
+"""Messages with a frame of their own that one block may bring."""
+
 RECORD = 1 << 19
 """frames that a recorder may lag behind (11 s at 48 kHz); a power of two."""
 
@@ -101,6 +104,10 @@ GLOBAL = np.dtype(
         ("cell_at", "u8"), ("layer_at", "u8"), ("sample_at", "u8"),
         # i8 (RING,): number << 32 | message; i8 (events, 2): frame, message; f4: interpolator; f4 (RECORD, 2)
         ("ring_at", "u8"), ("song_at", "u8"), ("sinc_at", "u8"), ("tape_at", "u8"),
+        ("heard_at", "u8"),  # i8 (RING, 2): frame and message of all that was heard
+        ("heard", "i8"),
+        # messages of this block, from a callback that knows their frames
+        ("due", "i8"), ("due_frame", "i8", DUE), ("due_word", "i8", DUE),
         ("mix", "f4", 3 * TICK),  # left, right, one voice
     ],
     align=True,

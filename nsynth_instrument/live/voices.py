@@ -408,10 +408,8 @@ def _voice(g: Any, v: Any, n: int, quick: float) -> None:
     a, b = np.float32(v.env * v.fade * v.swell), np.float32(env * fade * swell)
     left, right = a * np.float32(ch.left0), a * np.float32(ch.right0)
     dl, dr = (b * np.float32(ch.left) - left) / np.float32(n), (b * np.float32(ch.right) - right) / np.float32(n)
-    if n == TICK:  # said twice, so that one is compiled for a known length: five times as fast
-        energy = _pan(g.mix, TICK, left, dl, right, dr)
-    else:
-        energy = _pan(g.mix, n, left, dl, right, dr)
+    # said twice, so that one is compiled for a known length: five times as fast
+    energy = _pan(g.mix, TICK, left, dl, right, dr) if n == TICK else _pan(g.mix, n, left, dl, right, dr)
     v.env, v.fade, v.swell, v.level = env, fade, swell, math.sqrt(energy / n)
     if not sounding or env == 0.0 or fade == 0.0:
         v.state = FREE
