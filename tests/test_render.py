@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -338,9 +339,32 @@ def test_each_keeps_the_order_and_raises_what_was_raised() -> None:
         list(each(range(-2, 3), lambda i: 1 // i, threads=3))
 
 
-def test_a_runtime_that_is_not_installed_is_named(model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
+def test_a_runtime_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the shipped model, which has the graphs."""
+    monkeypatch.setenv("NSYNTH_INSTRUMENT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises((MissingExtra, BundleError), match="pip install|export it again"):
-        run(PLAN, tmp_path, runtime="onnx")
+    with pytest.raises(MissingExtra, match=r"pip install 'nsynth-instrument\[cpu\]'"):
+        run(PLAN, tmp_path / "pack", runtime="onnx")
+    assert not any(tmp_path.rglob("*.wav"))
+
+
+def test_two_onnx_runtimes_over_each_other_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSYNTH_INSTRUMENT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "site" / "onnxruntime_gpu-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "site" / "onnxruntime_gpu-1.0.dist-info" / "METADATA").write_text("Name: onnxruntime-gpu\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(NsynthError, match="both installed.*pip uninstall"):
+        run(PLAN, tmp_path / "pack", runtime="onnx")
+
+
+def test_the_shipped_model_makes_notes_in_tune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSYNTH_INSTRUMENT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    plan = RenderPlan("x", Morph.between("flute", "trumpet", 0.5), NoteGrid((60, 72), (40, 100)))
+    run(plan, tmp_path / "pack")
+    rows = report(tmp_path / "pack")
+    assert all(abs(float(r["cents_off"])) < 5 for r in rows)
+    soft, loud = (float(r["loudness_lufs"]) for r in rows[:2])
+    assert loud > soft + 3
