@@ -95,14 +95,15 @@ class App:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
+        return self.process.wait(20)
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
         self._talk.join(5)
         self.process.stdout.close()
         self.process.stderr.close()
-        return code
-
-    def __exit__(self, *error: object) -> None:
-        if self.process.poll() is None and self.stop() and error[0] is None:
+        if self.process.returncode and error[0] is None:
             raise AssertionError(f"exit code {self.process.returncode}: {self.text()}")
 
 

@@ -231,3 +231,22 @@ def test_devices_lists_both(jack: None) -> None:
     assert out.returncode == 0
     assert "audio  JACK  (2 channels, 48000 Hz" in out.stdout
     assert "audio  system, JACK Audio Connection Kit  (2 channels, 48000 Hz" in out.stdout
+
+
+def test_the_computer_keyboard_plays(jack: None, packs: Path) -> None:
+    import os
+    import pty
+
+    ours, theirs = pty.openpty()
+    with App(*FLAT, "--keys", str(packs / "plain"), stdin=theirs) as app:
+        typing = __import__("threading").Timer(0.8, os.write, (ours, b"q"))
+        typing.start()
+        x = drive([], 2.0, midi_to=None, freewheel=False)
+        typing.join()
+        os.write(ours, b"\x1b")
+        assert app.process.wait(20) == 0
+    os.close(ours)
+    os.close(theirs)
+    on = np.flatnonzero(np.abs(x) > 0.1)
+    assert len(on)
+    assert cents(pitch(x[on[0] : on[0] + 12000]), 60) < 1

@@ -26,6 +26,7 @@ HOLD = 0.6
 
 _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 _ESCAPE = re.compile(r"\x1b\[(?:(\d{1,6})(?::(\d{0,6})[:\d]*)?)?(?:;(\d{1,4})?(?::(\d))?)?([ABCDu~])")
+_UNKNOWN = re.compile(r"^\x1b(\[[^a-zA-Z~]*[a-zA-Z~]?|O.)?")
 _KITTY_ON, _KITTY_OFF = "\x1b[>15u", "\x1b[<u"
 
 HELP = "arrows: morph and gain; ( ): release; { }: attack; backspace: silence; esc: end"
@@ -89,7 +90,7 @@ class Keyboard:
             elif len(self._text) == 1 and time.monotonic() - self._escaped < 0.05:
                 break
             elif len(self._text) > 1:
-                self._text = re.sub(r"^\x1b\[?[^a-zA-Z~]*[a-zA-Z~]?", "", self._text, count=1)  # a key that means nothing here
+                self._text = _UNKNOWN.sub("", self._text, count=1)  # a key that means nothing here
             else:
                 self._text = ""
                 keys.append(("esc", True))
