@@ -196,10 +196,12 @@ def _nsynth(folder: Path, part: str) -> Source:
 
     notes = Dataset.open(folder, skip_damaged=True)
     instruments = list(notes.instruments)
+    if not instruments:
+        raise DataError(f"{folder} has no notes that can be used" + "".join(f"; {d}" for d in notes.damaged[:1]))
     if part and part not in instruments:
         raise UsageError(f"{folder} has no instrument {part}; it has {', '.join(instruments[:12])}")
-    if not instruments or (len(instruments) > 1 and not part):
-        raise UsageError(f"say which instrument of {folder}: {folder}#NAME; it has {', '.join(instruments[:12]) or 'none'}")
+    if len(instruments) > 1 and not part:
+        raise UsageError(f"say which instrument of {folder}: {folder}#NAME; it has {', '.join(instruments[:12])}")
     name = part or instruments[0]
     chosen = [notes[i] for i in notes.instruments[name] if notes[i].velocity > 0]
     if not chosen:

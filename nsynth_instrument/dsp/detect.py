@@ -166,7 +166,8 @@ def _on_harmonics(frequency: Doubles, f0: float, size: int) -> npt.NDArray[np.bo
 def _off_harmonics(audio: Floats, f0: float) -> float:
     """Share of the partials within 15 dB of the strongest, by the root of their amplitude, that are no harmonics of f0.
 
-    40 periods are resolved at a time, up to the twelfth harmonic.
+    40 periods are resolved at a time, up to the twelfth harmonic. All of them where the harmonics that only f0 itself has,
+    the first and those of the higher primes, are not there: then f0 is but the common divisor of a chord.
     """
     size = int(np.clip(40 * RATE / f0, 8192, 32768))
     audio = np.pad(audio, (0, max(0, size - len(audio))))
@@ -174,7 +175,10 @@ def _off_harmonics(audio: Floats, f0: float) -> float:
     frames = np.lib.stride_tricks.sliding_window_view(audio, size)[starts]
     n = 2 * scipy.fft.next_fast_len(size, real=True)
     power = np.square(np.abs(scipy.fft.rfft(frames * np.hanning(size).astype(np.float32), n=n, axis=1))).mean(axis=0)
-    lobe = int(2.2 * n / size)
+    lobe, apart = int(2.2 * n / size), f0 * n / RATE
+    own = [power[int(k * apart) - lobe : int(1.02 * k * apart) + lobe] for k in (1, 7, 11, 13)]
+    if max(float(p.max(initial=0)) for p in own) < power.max() * 10**-2.7:
+        return 1.0
     tops = np.flatnonzero((power == scipy.ndimage.maximum_filter1d(power, 2 * lobe + 1)) & (power > power.max() * 10**-1.5))
     at = tops[tops > lobe] * (RATE / n) / f0
     weight = power[tops[tops > lobe]] ** 0.25

@@ -22,13 +22,15 @@ from ..dataset.example import FAMILIES, SOURCES
 from ..dataset.gm import family_and_source
 from ..dataset.soundfont import RATE, Player
 from ..dsp.loudness import NOMINAL, by_velocity, loudest
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..notes import Note, NoteGrid
 
 FILE = "bank.safetensors"
 TABLE = Path(__file__).with_name("bank.toml")
 _SILENT = -60.0
 """LUFS below what is due at which a note is left out: the soundfont has nothing there."""
+_FAINTEST = -70.0
+"""LUFS at velocity 100 below which no soundfont plays a note."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def read_table(path: Path = TABLE) -> tuple[Entry, ...]:
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
         return tuple(_entry(name, {**raw, **row}) for name, row in raw["instruments"].items())
-    except (OSError, KeyError, TypeError, ValueError) as e:
+    except (OSError, KeyError, TypeError, ValueError, UsageError) as e:
         raise DataError(f"{path} is not a table of instruments ({e}); compare it with the one that is shipped") from e
 
 
@@ -110,7 +112,8 @@ def render(player: Player, entry: Entry) -> tuple[list[Note], list[Audio]]:
     middle = pitches[quarter : len(pitches) - quarter]
     gain = NOMINAL - float(np.median([loudest(player.play(entry.key(Note(p, 100)))) for p in middle]))
     sounds = [(n, player.play(entry.key(n))) for n in entry.grid]
-    kept = [(n, a) for n, a in sounds if loudest(a) + gain > NOMINAL + by_velocity(n.velocity) + _SILENT]
+    least = max(NOMINAL + _SILENT - gain, _FAINTEST)
+    kept = [(n, a) for n, a in sounds if loudest(a) > least + by_velocity(n.velocity)]
     if not kept:
         raise DataError(f"{entry.soundfont} is silent at bank {entry.bank}, program {entry.program}; correct {entry.name}")
     factor = np.float32(10 ** (gain / 20))
