@@ -98,7 +98,10 @@ class Run:
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         last = folder / "last.safetensors"
         if init is not None and not last.exists():
-            _load_into(plain, _tensors(init)[0], init)
+            first = _tensors(init)[0]
+            if not first.keys() & plain.state_dict().keys():  # a bundle's: the network alone, without its loss
+                first = {f"net.{k}": v for k, v in first.items()}
+            _load_into(plain, first, init)
         optimiser = torch.optim.AdamW(plain.parameters(), schedule.rate, betas=schedule.betas, weight_decay=schedule.weight_decay)
         if last.exists():
             tensors, meta = _tensors(last)
