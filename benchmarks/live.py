@@ -40,13 +40,13 @@ BUDGET = 1e6 * BLOCK / RATE
 SOUNDFONT = os.environ.get("SOUNDFONT", "/usr/share/sounds/sf2/FluidR3_GM.sf2")
 
 
-def times(fill: Callable[[], None], blocks: int) -> np.ndarray:
-    """us of each of many blocks."""
+def times(fill: Callable[[], None], blocks: int, clock: Callable[[], int] = time.thread_time_ns) -> np.ndarray:
+    """us of each of many blocks, by the processor time of this thread: what else the machine does counts little."""
     out = np.zeros(blocks)
     for i in range(blocks):
-        start = time.perf_counter_ns()
+        start = clock()
         fill()
-        out[i] = (time.perf_counter_ns() - start) / 1000
+        out[i] = (clock() - start) / 1000
     return out
 
 
@@ -110,14 +110,19 @@ def voices() -> None:
 
 
 def crowd() -> None:
-    """Blocks of 256 transposed voices of two layers, beside the budget of a block."""
+    """256 voices, transposed, of two layers (2 lanes) and of two layers between two positions (4): the slow blocks of many."""
     with tempfile.TemporaryDirectory() as tmp:
-        e = engine(Path(tmp), voices=256, pitches=tuple(range(36, 97, 12)), velocities=(50, 127))
-        t = times(struck(e, 256), 20_000)
-    p = np.percentile(t, [50, 99, 99.9])
-    print(
-        f"256 voices: median {p[0]:.0f}, p99 {p[1]:.0f}, p99.9 {p[2]:.0f}, longest {t.max():.0f} us; a block has {BUDGET:.0f} us"
-    )
+        for lanes, positions in ((2, [(0.0,)]), (4, [(0.0,), (1.0,)])):
+            e = engine(Path(tmp) / str(lanes), voices=256, pitches=(36, 48, 60, 72), velocities=(50, 127), positions=positions)
+            for c in range(16):
+                e.send(0xB0 | c | 1 << 8 | 64 << 16)
+            fill = struck(e, 256)
+            for name, clock in (("processor", time.thread_time_ns), ("wall", time.perf_counter_ns)):
+                p = np.percentile(times(fill, 20_000, clock), [50, 99, 99.9, 100])
+                print(
+                    f"256 voices, {256 * lanes} lanes, {name + ' time':14} median {p[0]:.0f}, p99 {p[1]:.0f}, p99.9 {p[2]:.0f}, "
+                    f"longest {p[3]:.0f} us of {BUDGET:.0f}; load of the machine {os.getloadavg()[0]:.1f}"
+                )
 
 
 def hour() -> None:
@@ -126,21 +131,24 @@ def hour() -> None:
         e = engine(Path(tmp), voices=128, pitches=tuple(range(36, 97, 3)), positions=[(0.0,), (0.5,), (1.0,)])
         rng = np.random.default_rng(1)
         out = np.zeros((BLOCK, 2), np.float32)
-        sizes, most, start = [], 0.0, time.perf_counter()
+        sizes, most, sounding, start = [], 0.0, 0, time.perf_counter()
         for i in range(30 * 60 * RATE // BLOCK):
             if i % 8 == 0:
-                key = int(rng.integers(36, 97))
-                e.send(0x90 | key << 8 | int(rng.integers(1, 128)) << 16)
-                e.send(0x80 | int(rng.integers(36, 97)) << 8)
-                e.send((0xB0, 0xE0)[i % 3 == 0] | 1 << 8 | int(rng.integers(128)) << 16)
+                channel, key = int(rng.integers(4)), int(rng.integers(36, 97))
+                e.send(0x90 | channel | key << 8 | int(rng.integers(1, 128)) << 16)
+                e.send(0x80 | int(rng.integers(4)) | int(rng.integers(36, 97)) << 8)
+                e.send((0xB0, 0xE0)[i % 3 == 0] | channel | 1 << 8 | int(rng.integers(128)) << 16)
                 if i % 400 == 0:
-                    e.send(0xB0 | 64 << 8 | (i // 400 % 2) * 127 << 16)
+                    e.send(0xB0 | channel | 64 << 8 | (i // 400 % 2) * 127 << 16)
             e.fill(out)
             most = max(most, float(np.abs(out).max()))
+            sounding += int(e.globals["sounding"])
             if i % 67500 == 67499:
                 sizes.append(resource_now())
+        g = e.globals
         print(
-            f"30 min in {time.perf_counter() - start:.0f} s, {e.globals['age']} notes, {e.globals['stolen']} stolen, peak {most:.2f}"
+            f"30 min in {time.perf_counter() - start:.0f} s: {g['age']} notes, {sounding / g['blocks']:.0f} voices on average, "
+            f"{g['stolen']} stolen, peak {most:.2f}"
         )
         print("MB every 3 min:", " ".join(f"{s:.1f}" for s in sizes))
 
@@ -151,71 +159,65 @@ def resource_now() -> float:
 
 
 def latency() -> None:
-    """Frames from the note-on to the sound of 400 notes in freewheel, of `play` and of fluidsynth, by the same client."""
-    notes = [(4800 + i * 4800 + (i * 37) % jackrig.PERIOD, 60 + i % 12) for i in range(400)]
-    events = [e for f, k in notes for e in ((f, bytes((0x90, k, 127))), (f + 2400, bytes((0x80, k, 0))))]
+    """Frames from the note-on to the first sample above -60 dB, of 60 notes in freewheel, of `play` and of fluidsynth, by one client."""
+    notes = [(9600 + i * 48000 + (i * 37) % jackrig.PERIOD, 60 + i % 12) for i in range(60)]
+    events = [e for f, k in notes for e in ((f, bytes((0x90, k, 127))), (f + 4800, bytes((0x80, k, 0))))]
 
-    def late(x: np.ndarray, level: float) -> np.ndarray:
-        return np.array([int(np.argmax(np.abs(x[f : f + 2400]) > level)) for f, _ in notes])
+    def say(name: str, x: np.ndarray) -> None:
+        quiet = [float(np.abs(x[f - 480 : f]).max()) for f, _ in notes]
+        assert max(quiet) < 1e-4, "a note still sounds when the next begins"
+        d = np.array([int(np.argmax(np.abs(x[f : f + 4800]) > 1e-3)) for f, _ in notes])
+        print(f"{name:36} {d.min()}..{d.max()} frames, median {np.median(d):.0f}; a cycle has {jackrig.PERIOD}")
 
     with tempfile.TemporaryDirectory() as tmp, jackrig.server():
         pack = livepacks.make(Path(tmp) / "p", velocities=(127,))
-        with jackrig.App("--gain", "0", "--release", "0.02", str(pack)):
-            x = drive_all(events)
-        d = late(x, 0.3)
-        print(
-            f"play        {np.median(d):.0f} frames median, {d.max()} at most of {jackrig.PERIOD} a cycle; {(d > 0).sum()} of {len(d)} notes heard"
-        )
-        command = ["fluidsynth", "-q", "-i", "-s", "-a", "jack", "-m", "jack", "-R", "0", "-C", "0", "-o", "midi.jack.id=fs", "-o", "audio.jack.id=fs",
-                   "-r", str(RATE), "-g", "2", SOUNDFONT]  # fmt: skip
-        p = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=jackrig.environment()
-        )
+        for name, way, port in (
+            ("play", (), jackrig.AUDIO_OUT),
+            ("play, by PortAudio and RtMidi", jackrig.PORTAUDIO, "PortAudio:out_0"),
+        ):
+            with jackrig.App("--gain", "0", "--release", "0.02", *way, str(pack)):
+                say(name, jackrig.drive(events, 61.0, audio_from=port))
+        command = ["fluidsynth", "-q", "-i", "-s", "-a", "jack", "-m", "jack", "-R", "0", "-C", "0"]
+        command += ["-o", "midi.jack.id=fs", "-o", "audio.jack.id=fs", "-r", str(RATE), "-g", "2", SOUNDFONT]
+        pipe = subprocess.DEVNULL
+        p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=pipe, stderr=pipe, env=jackrig.environment())
         try:
-            jackrig.wait(
-                lambda: any(n.startswith("fs-midi:") or n == "fs:midi_00" for n in jackrig.ports()), 20, "fluidsynth has no port"
-            )
-            time.sleep(1)
-            names = jackrig.ports()
-            port = next(n for n in names if "midi" in n and n.startswith("fs"))
-            x = jackrig.drive(events, 41.0, midi_to=port, audio_from=next(n for n in names if n.startswith("fs") and "left" in n))
+            jackrig.wait(lambda: any(n.startswith("fs") and "midi" in n for n in jackrig.ports()), 20, "fluidsynth has no port")
+            time.sleep(2)
+            names = [n for n in jackrig.ports() if n.startswith("fs")]
+            into, out = (next(n for n in names if part in n) for part in ("midi", "left"))
+            say("fluidsynth -a jack -m jack", jackrig.drive(events, 61.0, midi_to=into, audio_from=out))
         finally:
             p.terminate()
             p.wait()
-        d = late(x, 1e-4)
-        print(f"fluidsynth  {np.median(d):.0f} frames median, {d.max()} at most (to the first sample above -80 dB)")
 
 
-def drive_all(events: list[tuple[int, bytes]]) -> np.ndarray:
-    """The whole script through the app's ports."""
-    return jackrig.drive(events, 41.0)
+WAYS = ("python", "python, switch interval 0.1 ms", "compiled, PortAudio", "compiled, JACK")
 
 
 def busy() -> None:
-    """Late blocks in 10 s of real time at 64 frames, 64 voices, while another thread of the process never sleeps."""
+    """10 s of real time at 64 frames and 64 voices, alone, beside a thread of the process that never sleeps, and beside such a process.
+
+    A thread that never sleeps takes the interpreter's lock and a processor; another process only the processor. What the
+    first costs beyond the second is the lock's doing.
+    """
     with tempfile.TemporaryDirectory() as tmp, jackrig.server(period=64):
         livepacks.make(Path(tmp) / "p", looped=True, seconds=2.0)
-        for kind in ("python", "python, switch interval 0.1 ms", "compiled"):
-            for work in (False, True):
-                code = f"import sys; sys.path[:0] = {sys.path[:2]!r}; import live; live.one({str(Path(tmp) / 'p')!r}, {kind!r}, {work})"
+        for kind in WAYS:
+            for beside in ("nothing", "thread", "process"):
+                code = f"import sys; sys.path[:0] = {sys.path[:2]!r}; import live; live.one({str(Path(tmp) / 'p')!r}, {kind!r}, {beside!r})"
+                here = Path(__file__).parent
                 out = subprocess.run(
-                    [sys.executable, "-c", code],
-                    capture_output=True,
-                    text=True,
-                    env=jackrig.environment(),
-                    cwd=Path(__file__).parent,
+                    [sys.executable, "-c", code], capture_output=True, text=True, env=jackrig.environment(), cwd=here
                 )
                 assert out.returncode == 0, out.stderr
                 r = json.loads(out.stdout.splitlines()[-1])
-                print(
-                    f"{kind:32} {'beside a busy thread' if work else 'alone':22} {r['late']:5} of {r['blocks']} blocks late, longest gap {r['gap']:.1f} ms"
-                )
+                print(f"{kind:32} beside {beside:8} {r['late']:5} of {r['blocks']} blocks late, {r['missing']:5.0f} ms missing")
 
 
-def one(folder: str, kind: str, work: bool) -> None:
-    """One run of `busy`: prints JSON. A block is late when it comes more than a block after its time."""
-    import sounddevice as sd
-
+def one(folder: str, kind: str, beside: str) -> None:
+    """One run of `busy`: prints JSON. missing: ms of sound that JACK went without in 10 s."""
+    from nsynth_instrument.live.jack import JackOutput
     from nsynth_instrument.live.player import Output
 
     e = Engine([load(Path(folder), rate=RATE, budget=1 << 30)], settings=Settings(gain=-30))
@@ -223,16 +225,10 @@ def one(folder: str, kind: str, work: bool) -> None:
         e.send(0x90 | i % 16 | (36 + i // 2) << 8 | 100 << 16)
     if "0.1" in kind:
         sys.setswitchinterval(1e-4)
-    stop = threading.Event()
-
-    def spin() -> None:
-        n = 0
-        while not stop.is_set():
-            n += 1
-
-    if kind == "compiled":
-        stream = Output(e)
+    if kind.startswith("compiled"):
+        stream = Output(e, device="Connection Kit") if "PortAudio" in kind else JackOutput(e)
     else:
+        import sounddevice as sd
 
         def callback(out: np.ndarray, frames: int, when: object, status: sd.CallbackFlags) -> None:
             e.globals["underruns"] += bool(status.output_underflow)
@@ -240,17 +236,27 @@ def one(folder: str, kind: str, work: bool) -> None:
 
         stream = sd.OutputStream(samplerate=RATE, blocksize=0, channels=2, dtype="float32", latency="low", callback=callback)
         stream.start()
-    thread = threading.Thread(target=spin)
-    if work:
-        thread.start()
+    stop = threading.Event()
+
+    def spin() -> None:
+        n = 0
+        while not stop.is_set():
+            n += 1
+
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if beside == "process" else None
+    if beside == "thread":
+        threading.Thread(target=spin).start()
     time.sleep(1)
     g = e.globals
-    before, start = (int(g["blocks"]), int(g["underruns"])), time.monotonic()
+    blocks, late, start = int(g["blocks"]), int(g["underruns"]), time.monotonic()
     time.sleep(10)
-    blocks, late, spent = int(g["blocks"]) - before[0], int(g["underruns"]) - before[1], time.monotonic() - start
+    blocks, late, spent = int(g["blocks"]) - blocks, int(g["underruns"]) - late, time.monotonic() - start
     stop.set()
+    if other:
+        other.kill()
+        other.wait()
     stream.close()
-    print(json.dumps({"blocks": blocks, "late": late, "gap": 1000 * (spent - blocks * 64 / RATE)}))
+    print(json.dumps({"blocks": blocks, "late": late, "missing": 1000 * (spent - blocks * 64 / RATE)}))
 
 
 if __name__ == "__main__":
