@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ DIMS = 16
 
 FRAME_RATE = 31.25
 """Code frames per second, Hz: one per 512 samples at 16 kHz, so 125 frames for 4 s."""
+
+
+WEIGHTINGS = ("bilinear", "distance")
+"""How four corners share a point between them."""
 
 
 def frames_for(seconds: float) -> int:
@@ -67,12 +72,22 @@ class Morph:
         return cls(((a, 1.0 - mix), (b, mix)))
 
     @classmethod
-    def corners(cls, nw: str, ne: str, sw: str, se: str, x: float, y: float) -> Morph:
-        """Bilinear weights at (x, y) in the unit square: x from west to east, y from north to south."""
+    def corners(cls, nw: str, ne: str, sw: str, se: str, x: float, y: float, weighting: str = "bilinear") -> Morph:
+        """Weights at (x, y) in the unit square: x from west to east, y from north to south.
+
+        By `weighting`, of WEIGHTINGS: bilinear, or 1 less the distance to each corner where that is positive, over their
+        sum, as in NSynth Super. The second gives the middle of an edge to its ends alone, and falls faster from a corner.
+        """
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise UsageError(f"position ({x}, {y}) is out of range; both lie in 0..1")
+        if weighting not in WEIGHTINGS:
+            raise UsageError(f"there is no weighting {weighting!r}; use {' or '.join(WEIGHTINGS)}")
+        weights = [(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y]
+        if weighting == "distance":
+            near = [max(0.0, 1 - math.hypot(x - cx, y - cy)) for cy in (0, 1) for cx in (0, 1)]
+            weights = [w / sum(near) for w in near]
         total: dict[str, float] = {}
-        for name, w in ((nw, (1 - x) * (1 - y)), (ne, x * (1 - y)), (sw, (1 - x) * y), (se, x * y)):
+        for name, w in zip((nw, ne, sw, se), weights, strict=True):
             total[name] = total.get(name, 0.0) + w
         return cls.of(total)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .codes import Morph
+from .codes import WEIGHTINGS, Morph
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ PACKS = Path("exports/packs")
 @click.option("--d", metavar="NAME", help="The fourth sound.")
 @click.option("--x", type=float, metavar="0..1", help="From A and C to B and D.  [default: 0.5]")
 @click.option("--y", type=float, metavar="0..1", help="From A and B to C and D.  [default: 0.5]")
+@click.option("--steps", type=int, metavar="N", help="N positions from A to B, or N x N between four, for the mod wheel.")
+@click.option("--weighting", type=click.Choice(WEIGHTINGS), help="How four corners share a point.  [default: bilinear]")
 @click.option("--preset", metavar="NAME|FILE", help="A plan to start from: one of `list`, or a TOML file.")
 @click.option("--name", help="What to call the pack.  [default: after the sounds]")
 @click.option("--grid", metavar="KEYS", help="keys (21-108), full (0-127), one key, 21-108, or 21-108/3.  [default: keys]")
@@ -101,6 +103,8 @@ def plan_of(
     mix: float | None,
     x: float | None,
     y: float | None,
+    steps: int | None,
+    weighting: str | None,
     **others: Any,
 ) -> RenderPlan:
     """The plan that the options of `render` ask for, with full names. Raises UsageError if they contradict each other."""
@@ -115,11 +119,17 @@ def plan_of(
     if formats is not None:
         change["formats"] = parse_formats(formats)
     if preset is None:
-        morph, suffix = _morph(a, b, c, d, mix, x, y)
+        morph, suffix = _morph(a, b, c, d, mix, x, y, weighting)
         plan = RenderPlan("unnamed", morph, KEYBOARD)
     else:
         plan = load(preset)
         morph, suffix = _remix(plan.morph, (a, b, c, d, x, y), mix)
+    if (plan.steps if steps is None else steps) > 1 and not mix is x is y is None:
+        raise UsageError("--steps renders the whole way between the sounds; leave --mix, --x and --y out, or --steps")
+    if weighting is not None:
+        change["weighting"] = weighting
+    if steps is not None:
+        change["steps"], suffix = steps, f"-{steps}steps" if steps > 1 else suffix
     if grid is not None or velocities is not None:
         layers = plan.grid.velocities if velocities is None else _numbers(velocities)
         change["grid"] = NoteGrid(plan.grid.pitches, layers) if grid is None else NoteGrid.parse(grid, layers)
@@ -135,7 +145,14 @@ def plan_of(
 
 
 def _morph(
-    a: str | None, b: str | None, c: str | None, d: str | None, mix: float | None, x: float | None, y: float | None
+    a: str | None,
+    b: str | None,
+    c: str | None,
+    d: str | None,
+    mix: float | None,
+    x: float | None,
+    y: float | None,
+    weighting: str | None,
 ) -> tuple[Morph, str]:
     """The morph asked for, and what it adds to the default name."""
     if a is None:
@@ -143,6 +160,8 @@ def _morph(
     if c is None and d is None:
         if x is not None or y is not None:
             raise UsageError("--x and --y place a sound between four; name --c and --d too, or use --mix")
+        if weighting is not None:
+            raise UsageError("--weighting is for four sounds; name --c and --d too")
         if b is None and mix is not None:
             raise UsageError("--mix is between two sounds; name the second with --b")
         mix = 0.5 if mix is None else mix
@@ -150,7 +169,7 @@ def _morph(
     if b is None or c is None or d is None or mix is not None:
         raise UsageError("four sounds are --a, --b, --c and --d, placed by --x and --y; --mix is for two")
     x, y = 0.5 if x is None else x, 0.5 if y is None else y
-    return Morph.corners(a, b, c, d, x, y), "" if x == y == 0.5 else f"-{100 * x:g}-{100 * y:g}"
+    return Morph.corners(a, b, c, d, x, y, weighting or WEIGHTINGS[0]), "" if x == y == 0.5 else f"-{100 * x:g}-{100 * y:g}"
 
 
 def _remix(morph: Morph, others: tuple[str | float | None, ...], mix: float | None) -> tuple[Morph, str]:

@@ -14,9 +14,10 @@ from typing import Any
 import tomli_w
 
 from .bundle import DEFAULT
-from .codes import Morph
+from .codes import WEIGHTINGS, Morph
 from .errors import DataError, NsynthError, UnknownName, UsageError
 from .notes import VELOCITIES, NoteGrid
+from .places import Position, places
 
 SECONDS = (1.5, 30.0)
 """s; a note is held until 1 s before its end, as in NSynth."""
@@ -33,7 +34,8 @@ class RenderPlan:
 
     name: of the pack and its folder; model: name of a bundle; morph: what is mixed; grid: which notes; seconds: length of
     each; rate: Hz of the WAV files; bits: 16, 24 or 32 (float); seed, temperature: of what the decoder samples;
-    loops: whether held notes get a loop; formats: of `writers.FORMATS`.
+    loops: whether held notes get a loop; formats: of `writers.FORMATS`; steps: positions along each axis of the morph, whose
+    two or four sounds are then the ends, whatever their weights; weighting: of `codes.WEIGHTINGS`, in a square of steps.
     """
 
     name: str
@@ -47,6 +49,8 @@ class RenderPlan:
     temperature: float = 1.0
     loops: bool = True
     formats: tuple[str, ...] = ("sfz",)
+    steps: int = 1
+    weighting: str = "bilinear"
 
     def __post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name or self.name.startswith(".") or "\\" in self.name:
@@ -63,13 +67,27 @@ class RenderPlan:
             raise UsageError(f"seed {self.seed} is out of range; use a whole number from 0 to {2**32 - 1}")
         if not self.formats:
             raise UsageError("a pack needs a format; sfz is one")
+        if self.weighting not in WEIGHTINGS:
+            raise UsageError(f"there is no weighting {self.weighting!r}; use {' or '.join(WEIGHTINGS)}")
+        places(self.morph, self.steps, self.weighting)
+
+    @property
+    def places(self) -> tuple[tuple[Position, Morph], ...]:
+        """The positions of the pack, and what is mixed at each; see `places.places`."""
+        return places(self.morph, self.steps, self.weighting)
+
+    @property
+    def count(self) -> int:
+        """Notes of the pack, at all positions."""
+        return len(self.grid) * len(self.places)
 
     def fingerprint(self, bundle: str) -> str:
         """Hex digest over all that changes the files' sound; `bundle` is the model's own fingerprint.
 
         The order of sounds, the name and the formats change nothing.
         """
-        weights = sorted((n, w) for n, w in self.morph.weights if w)
+        mixed: list[Any] = [sorted((n, w) for n, w in m.weights if w) for _, m in self.places]
+        weights = mixed if self.steps > 1 else mixed[0]
         sound = [float(self.seconds), self.rate, self.bits, self.seed, float(self.temperature), self.loops]
         heard = [bundle, weights, self.grid.pitches, self.grid.velocities, *sound]
         return hashlib.sha256(json.dumps(heard).encode()).hexdigest()
@@ -86,6 +104,8 @@ class RenderPlan:
             "temperature": self.temperature,
             "loops": self.loops,
             "formats": list(self.formats),
+            "steps": self.steps,
+            "weighting": self.weighting,
             "morph": dict(self.morph.weights),
             "grid": {"keys": _keys_text(self.grid.pitches), "velocities": list(self.grid.velocities)},
         }
@@ -130,7 +150,7 @@ class RenderPlan:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "name": str, "model": str, "seconds": (int, float), "rate": int, "bits": int, "seed": int, "temperature": (int, float),
-    "loops": bool, "formats": list, "morph": dict, "grid": dict,
+    "loops": bool, "formats": list, "steps": int, "weighting": str, "morph": dict, "grid": dict,
 }  # fmt: skip
 
 

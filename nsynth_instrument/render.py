@@ -23,7 +23,7 @@ from .audio import Audio
 from .bank import InstrumentBank
 from .bundle import Bundle
 from .codecs import Codec
-from .codes import frames_for
+from .codes import Morph, frames_for
 from .dsp.loops import bake, find_loop, release_seconds
 from .dsp.loudness import RATE, loudest
 from .dsp.pitch import cents_off
@@ -82,7 +82,7 @@ def render(
     fingerprint = plan.fingerprint(found.fingerprint + (hashlib.sha256(beside.to_bytes()).hexdigest() if beside else ""))
     old = _there(folder)
     if old is not None and old.versions.get("fingerprint") == fingerprint and _complete(old, folder):
-        yield Progress("decode", len(plan.grid), len(plan.grid), f"{folder} holds this pack already; nothing to render")
+        yield Progress("decode", plan.count, plan.count, f"{folder} holds this pack already; nothing to render")
         lacking = [f for f in plan.formats if f not in old.plan.get("formats", ())]
         yield from _formats(old, folder, lacking)
         if lacking:
@@ -94,7 +94,7 @@ def render(
         raise NsynthError(f"{folder} holds another pack ({other}); choose another folder with --out, or replace it with --force")
     _room(plan, folder)
     codec = open_codec(found, runtime, threads=threads, device=device)
-    blocks = Blocks(folder / WORK / f"{fingerprint[:24]}-{__version__}", len(plan.grid))
+    blocks = Blocks(folder / WORK / f"{fingerprint[:24]}-{__version__}", plan.count)
     job = _Job(plan, found, bank, codec, blocks, fingerprint, threads)
     yield Progress("decode", sum(map(len, blocks.done())), blocks.count, f"{plan.model} on {codec.runtime}")
     yield from job.decode()
@@ -103,7 +103,8 @@ def render(
     pack, rows = yield from job.write(staged)
     yield from _formats(pack, staged, plan.formats)
     write_report(rows, staged / REPORT)
-    write_readme(pack, rows, staged / README, plan=plan.to_toml())
+    mixtures = [_mixture(morph, bank) for _, morph in plan.places]
+    write_readme(pack, rows, staged / README, plan=plan.to_toml(), mixtures=mixtures)
     _publish(pack, staged, folder, old)
     yield Progress("done", blocks.count, blocks.count, summary(rows))
 
@@ -123,7 +124,7 @@ def _difference(plan: RenderPlan, old: SamplePack | None) -> str:
     if old is None:
         return "a damaged one"
     mine, theirs = plan.to_dict(), old.plan
-    other = [k for k in mine if k not in ("name", "formats") and mine[k] != theirs.get(k)]
+    other = [k for k in mine if k not in ("name", "formats") and mine[k] != theirs.get(k, mine[k])]
     if not other:
         return "incomplete, or made with another version of the model"
     return "its " + " and ".join(other) + (" differ" if len(other) > 1 else " differs")
@@ -131,7 +132,7 @@ def _difference(plan: RenderPlan, old: SamplePack | None) -> str:
 
 def _room(plan: RenderPlan, folder: Path) -> None:
     """Raises NsynthError when the disk has no room for the notes, kept and written, or the folder cannot be made."""
-    need = len(plan.grid) * plan.seconds * plan.rate * (4 + plan.bits // 8) * 1.05
+    need = plan.count * plan.seconds * plan.rate * (4 + plan.bits // 8) * 1.05
     try:
         (folder / WORK).mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
@@ -180,14 +181,15 @@ class _Job:
 
     def decode(self) -> Iterator[Progress]:
         """First pass: every note that is not kept yet, decoded, finished and kept."""
-        plan, notes = self.plan, list(self.plan.grid)
-        sounds = [(self.bank[name], weight) for name, weight in plan.morph.weights if weight]
-        frames = frames_for(plan.seconds)
+        plan, frames = self.plan, frames_for(self.plan.seconds)
+        mixtures = [[(self.bank[name], weight) for name, weight in morph.weights if weight] for _, morph in plan.places]
+        notes = list(plan.grid) * len(mixtures)
+        sounds = [m for m in mixtures for _ in plan.grid]
 
         def make(run: range) -> list[Audio]:
             some = [notes[i] for i in run]
-            codes = [mix(sounds, n, frames) for n in some]
-            kept = [details(sounds, n) for n in some]
+            codes = [mix(sounds[i], notes[i], frames) for i in run]
+            kept = [details(sounds[i], notes[i]) for i in run]
             return self.codec.decode(codes, some, seed=plan.seed, temperature=plan.temperature, detail=kept)
 
         def finish(run: range, made: list[Audio]) -> Arrays:
@@ -201,26 +203,27 @@ class _Job:
 
     def write(self, folder: Path) -> Generator[Progress, None, tuple[SamplePack, list[Measured]]]:
         """Second pass: all notes as WAV files in `folder`, with one gain."""
-        plan, areas, runs = self.plan, self.plan.grid.zones(), self.blocks.done()
+        plan, runs = self.plan, self.blocks.done()
+        jobs = [(k, area) for k in range(len(plan.places)) for area in plan.grid.zones()]
         facts = np.concatenate([self.blocks.get(r, "facts") for r in runs])
         gain = PEAK / _loudest(facts["peak"])
-        title = _title(plan, self.bank)
+        titles = [_mixture(morph, self.bank) for _, morph in plan.places]
 
         def write(i: int) -> list[Zone]:
             kept = self.blocks.get(runs[i], "audio")
-            return [one(areas[n], kept[n - runs[i].start], facts[n]) for n in runs[i]]
+            return [one(*jobs[n], kept[n - runs[i].start], facts[n]) for n in runs[i]]
 
-        def one(area: Area, sound: Audio, fact: Any) -> Zone:
-            note, file = area.note, sample_file(plan.name, area.note)
+        def one(k: int, area: Area, sound: Audio, fact: Any) -> Zone:
+            note, file = area.note, sample_file(plan.name, area.note, position=k, positions=len(titles))
             loop = Loop(int(fact["start"]), int(fact["end"])) if fact["end"] > 0 else None
             written = write_wav(
                 folder / file, sound * np.float32(gain), plan.rate, bits=plan.bits, root=note.pitch, loop=loop,
                 low_key=area.low_key, high_key=area.high_key, low_velocity=area.low_velocity, high_velocity=area.high_velocity,
-                title=title, licence=self.found.licence, rng=note.rng(plan.seed ^ DITHER) if plan.bits == 16 else None,
+                title=titles[k], licence=self.found.licence, rng=note.rng(plan.seed ^ DITHER) if plan.bits == 16 else None,
             )  # fmt: skip
             return Zone(
                 file, note.pitch, note.velocity, area.low_key, area.high_key, area.low_velocity, area.high_velocity,
-                written.frames, loop=loop, peak=written.peak, sha256=written.sha256,
+                written.frames, position=plan.places[k][0], loop=loop, peak=written.peak, sha256=written.sha256,
             )  # fmt: skip
 
         zones: list[Zone] = []
@@ -229,17 +232,17 @@ class _Job:
             yield Progress("write", len(zones), self.blocks.count)
         louder = audio.db(gain)
         rows = [
-            Measured(Note(z.root, z.velocity), z.file, f["cents"], f["loudness"] + louder, z.peak, z.loop is not None)
+            Measured(Note(z.root, z.velocity), z.file, f["cents"], f["loudness"] + louder, z.peak, z.loop is not None, z.position)
             for z, f in zip(zones, facts, strict=True)
         ]
-        return self.pack(tuple(zones), title, release=float(np.median(facts["release"]))), rows
+        return self.pack(tuple(zones), release=float(np.median(facts["release"]))), rows
 
-    def pack(self, zones: tuple[Zone, ...], title: str, *, release: float) -> SamplePack:
+    def pack(self, zones: tuple[Zone, ...], *, release: float) -> SamplePack:
         """The pack's description."""
-        plan, model = self.plan, self.found
+        plan, model, title = self.plan, self.found, _title(self.plan, self.bank)
         instruments = [self.bank[name] for name in plan.morph.names]
         return SamplePack(
-            plan.name, title, plan.rate, plan.bits, zones, release=release, licence=model.licence,
+            plan.name, title, plan.rate, plan.bits, zones, release, tuple(at for at, _ in plan.places), licence=model.licence,
             sources=(*(f"{i.title} ({i.licence})" for i in instruments), *model.sources),
             description=f"Decoded from mixed NSynth codes by the model {model.name} ({model.kind}); no recording is in it.",
             plan=plan.to_dict(),
@@ -276,6 +279,12 @@ def _loudest(peaks: npt.NDArray[np.floating]) -> float:
 
 
 def _title(plan: RenderPlan, bank: InstrumentBank) -> str:
-    """The pack's name for people: '75 % Flute, 25 % Acoustic Bass'."""
-    parts = [(w, bank[n].title) for n, w in plan.morph.weights if w]
+    """The pack's name for people: that of its mixture, or 'Flute to Acoustic Bass', or 'Piano, Strings, Choir, Organ'."""
+    ends = [bank[n].title for n in plan.morph.names]
+    return _mixture(plan.morph, bank) if plan.steps == 1 else (" to " if len(ends) == 2 else ", ").join(ends)
+
+
+def _mixture(morph: Morph, bank: InstrumentBank) -> str:
+    """'75 % Flute, 25 % Acoustic Bass'."""
+    parts = [(w, bank[n].title) for n, w in morph.weights if w]
     return parts[0][1] if len(parts) == 1 else ", ".join(f"{100 * w:.0f} % {t}" for w, t in parts)

@@ -23,7 +23,7 @@ class Measured:
     """One note as it was written.
 
     cents: off 12-TET, NaN without a clear pitch; loudness: LUFS of its loudest 0.4 s; peak: of full scale; looped: whether
-    it has a loop.
+    it has a loop; position: along the morph.
     """
 
     note: Note
@@ -32,18 +32,19 @@ class Measured:
     loudness: float
     peak: float
     looped: bool
+    position: tuple[float, ...]
 
 
 def write_report(rows: Sequence[Measured], path: Path) -> Path:
-    """One line a note: key, name, velocity, cents off 12-TET (empty without a clear pitch), loudness, peak, loop, file."""
+    """One line a note; the cents off 12-TET are empty where no pitch is clear, and positions of two axes have a blank between."""
     with whole(path) as part, part.open("w", encoding="utf-8", newline="") as f:
         out = csv.writer(f, lineterminator="\n")
-        out.writerow(["key", "name", "velocity", "cents_off", "loudness_lufs", "peak_dbfs", "loop", "file"])
+        out.writerow(["key", "name", "velocity", "cents_off", "loudness_lufs", "peak_dbfs", "loop", "position", "file"])
         for r in rows:
             cents = "" if math.isnan(r.cents) else f"{r.cents:+.2f}"
             out.writerow([
                 r.note.pitch, key_name(r.note.pitch), r.note.velocity, cents, f"{r.loudness:.1f}", f"{db(r.peak):.1f}",
-                "yes" if r.looped else "no", r.file,
+                "yes" if r.looped else "no", " ".join(f"{p:g}" for p in r.position), r.file,
             ])  # fmt: skip
     return path
 
@@ -60,18 +61,23 @@ def summary(rows: Sequence[Measured]) -> str:
     return f"{len(rows)} notes {tuned}{vague}; loudness {min(levels):.0f} to {max(levels):.0f} LUFS; {looped} looped"
 
 
-def write_readme(pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan: str) -> Path:
-    """What the folder is, how its files are called, whose sounds it comes from and how to make it again."""
+def write_readme(pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan: str, mixtures: Sequence[str]) -> Path:
+    """What the folder is, how its files are called, whose sounds it comes from and how to make it again.
+
+    `mixtures` says what each of the pack's positions is made of.
+    """
     bits = "32-bit float" if pack.bits == 32 else f"{pack.bits}-bit"
+    place, morph = ("morph position, ", _morph_words(pack, mixtures)) if len(mixtures) > 1 else ("", [])
     lines = [
         pack.title, "=" * len(pack.title), "",
         pack.description, "",
         f"{summary(rows)[0].upper()}{summary(rows)[1:]} (every note: {REPORT}).", "",
         "Files",
         "-----",
-        f"{pack.zones[0].file} and so on: name, MIDI key (middle C = 60 = C4), the key's name, velocity.",
+        f"{pack.zones[0].file} and so on: name, {place}MIDI key (middle C = 60 = C4), the key's name, velocity.",
         f"Mono, {pack.rate} Hz, {bits}. One gain for all files, so velocities keep their dynamics; a player must not",
         "add its own (the maps beside this file see to that). pack.json holds the plan, the hashes and the versions.", "",
+        *morph,
         "Licence",
         "-------",
         pack.licence, "",
@@ -85,3 +91,12 @@ def write_readme(pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan
     with whole(path) as part:
         part.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
     return path
+
+
+def _morph_words(pack: SamplePack, mixtures: Sequence[str]) -> list[str]:
+    """Which position is which, and by what they are reached."""
+    wheel = "the mod wheel (CC1)"
+    if len(pack.positions[0]) > 1:
+        wheel += " from left to right and by CC2 (breath) from top to bottom"
+    rows = [f"p{k}: {words}" for k, words in enumerate(mixtures, 1)]
+    return ["Morph", "-----", f"{len(rows)} positions, each fading into the next by {wheel}:", *rows, ""]

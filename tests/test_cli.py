@@ -121,6 +121,8 @@ def test_render_prints_the_folder_and_nothing_else(model: Bundle, capsys: pytest
             "flute-bass-piano-pizzicato-100-25",
             {"flute": 0.0, "bass": 0.75, "piano": 0.0, "pizzicato": 0.25},
         ),
+        (("--a", "flute", "--b", "bass", "--steps", "5"), "flute-bass-5steps", {"flute": 0.5, "bass": 0.5}),
+        (("--preset", "flute-bass", "--steps", "3"), "flute-bass-3steps", {"flute": 0.5, "bass": 0.5}),
     ],
 )
 def test_plan_prints_what_would_be_rendered(
@@ -148,6 +150,8 @@ def test_options_reach_the_plan(model: Bundle, capsys: pytest.CaptureFixture[str
         "temperature": 0.5,
         "loops": False,
         "formats": ["sfz", "sf2"],
+        "steps": 1,
+        "weighting": "bilinear",
         "morph": {"flute": 1.0},
         "grid": {"keys": "21-108/3", "velocities": [64, 127]},
     }
@@ -166,6 +170,10 @@ def test_options_reach_the_plan(model: Bundle, capsys: pytest.CaptureFixture[str
         (("--a", "flute", "--mix", "0.5"), 2, "--b"),
         (("--a", "flute", "--b", "bass", "--c", "piano"), 2, "four sounds"),
         (("--a", "flute", "--b", "bass", "--x", "0.5"), 2, "--c and --d"),
+        (("--a", "flute", "--b", "bass", "--steps", "5", "--mix", "0.2"), 2, "leave --mix"),
+        (("--a", "flute", "--steps", "5"), 2, "names 1"),
+        (("--a", "flute", "--b", "bass", "--steps", "0"), 2, "1 to 127"),
+        (("--a", "flute", "--b", "bass", "--weighting", "distance"), 2, "for four sounds"),
         (("--a", "flute", "--grid", "108-21"), 2, "impossible"),
         (("--a", "flute", "--grid", "everything"), 2, "not one of"),
         (("--a", "flute", "--velocities", "0,127"), 2, "must lie in 1..127"),

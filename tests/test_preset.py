@@ -15,6 +15,7 @@ from nsynth_instrument.notes import KEYBOARD, NoteGrid
 from nsynth_instrument.preset import RenderPlan
 
 PLAN = RenderPlan("flute-bass", Morph.between("flute", "bass", 0.5), KEYBOARD)
+CORNERS = Morph.corners("a", "b", "c", "d", 0.5, 0.5)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789- _", min_size=1, max_size=12).map(lambda s: "x" + s)
 MORPHS = st.dictionaries(NAMES, st.floats(0.01, 1), min_size=1, max_size=4).map(
     lambda weights: Morph.of({n: w / sum(weights.values()) for n, w in weights.items()})
@@ -69,6 +70,7 @@ CHANGES = {
     "seed": 1,
     "temperature": 0.5,
     "loops": False,
+    "steps": 3,
 }
 
 
@@ -91,7 +93,37 @@ def test_and_nothing_else() -> None:
 
 def test_every_field_is_heard_or_is_known_not_to_be() -> None:
     fields = {f.name for f in dataclasses.fields(RenderPlan)}
-    assert fields == CHANGES.keys() | {"name", "formats", "model"}, "the model is in the fingerprint by its own"
+    known = {"name", "formats", "model", "weighting"}
+    assert fields == CHANGES.keys() | known, "the model has a fingerprint, and what weighting does is in the places"
+    square = dataclasses.replace(PLAN, morph=CORNERS, steps=4)
+    assert square.fingerprint("model") != dataclasses.replace(square, weighting="distance").fingerprint("model")
+
+
+def test_steps_lead_from_the_first_sound_to_the_second() -> None:
+    plan = RenderPlan.from_toml("steps = 5\n[morph]\nflute = 1\nbass = 3\n", name="here")
+    assert [at for at, _ in plan.places] == [(0.0,), (0.25,), (0.5,), (0.75,), (1.0,)]
+    assert [dict(m.weights)["bass"] for _, m in plan.places] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert plan.count == 5 * len(KEYBOARD)
+    assert PLAN.places == (((0.0,), PLAN.morph),)
+
+
+def test_four_sounds_make_a_square_by_either_weighting() -> None:
+    """The second as in NSynth Super's utils.get_weights: at (1/2, 0) the lower corners have nothing, at 1/4 less than linear."""
+    plan = dataclasses.replace(PLAN, morph=CORNERS, steps=5)
+    far = dataclasses.replace(plan, weighting="distance")
+    assert [at for at, _ in plan.places][:6] == [(0, 0), (0.25, 0), (0.5, 0), (0.75, 0), (1, 0), (0, 0.25)]
+    for p in (plan, far):
+        mixed = {at: dict(m.weights) for at, m in p.places}
+        assert len(mixed) == 25
+        for name, corner in zip("abcd", ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
+            assert mixed[corner][name] == 1.0
+        assert mixed[0.5, 0.5] == pytest.approx(dict.fromkeys("abcd", 0.25))
+        assert mixed[0.5, 0.0] == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.0, "d": 0.0})
+    assert dict(plan.places)[0.25, 0.25].weights[0][1] == pytest.approx(0.5625)
+    near, side = 1 - 2**0.5 / 4, 1 - 10**0.5 / 4
+    whole = near + 2 * side
+    here = dict(dict(far.places)[0.25, 0.25].weights)
+    assert here == pytest.approx({"a": near / whole, "b": side / whole, "c": side / whole, "d": 0.0})
 
 
 @pytest.mark.parametrize(
@@ -106,6 +138,11 @@ def test_every_field_is_heard_or_is_known_not_to_be() -> None:
         ({"temperature": 3.0}, "out of range"),
         ({"seed": -1}, "seed"),
         ({"formats": ()}, "sfz is one"),
+        ({"steps": 0}, "1 to 127"),
+        ({"steps": 128}, "1 to 127"),
+        ({"steps": 12, "morph": CORNERS}, "1 to 11 between 4"),
+        ({"steps": 2, "morph": Morph.of({"a": 0.4, "b": 0.3, "c": 0.3})}, "names 3"),
+        ({"weighting": "none"}, "bilinear or distance"),
         ({"name": ""}, "called"),
         ({"name": "../x"}, "called"),
         ({"name": "a/b"}, "called"),

@@ -80,6 +80,49 @@ def test_one_gain_for_all_and_tails_that_end_in_silence(done: Path) -> None:
     assert all(a[-1] == 0 for a in audio.values())
 
 
+def test_steps_are_positions_along_the_way(model: Bundle, tmp_path: Path) -> None:
+    """Three of them: all files, maps that name them, one gain, the middle between the ends, each as it is alone."""
+    plan = dataclasses.replace(PLAN, grid=NoteGrid((60,), (50, 100)), steps=3, formats=("sfz", "sf2"))
+    run(plan, tmp_path / "way")
+    pack = SamplePack.load(tmp_path / "way")
+    assert pack.positions == ((0.0,), (0.5,), (1.0,))
+    assert pack.title == "Flute to Bass"
+    names = [f"Samples/Flute-Bass_p{k}_060_C4_v{v:03d}.wav" for k in (1, 2, 3) for v in (50, 100)]
+    assert [z.file for z in pack.zones] == names
+    assert [z.position for z in pack.zones] == [(0.0,)] * 2 + [(0.5,)] * 2 + [(1.0,)] * 2
+    text = (tmp_path / "way/Flute-Bass.sfz").read_text()
+    assert all(n in text for n in names) and "xfin_locc1" in text and "xfout_locc1" in text
+    assert max(z.peak for z in pack.zones) == pytest.approx(10 ** (-1 / 20), rel=1e-4)
+    assert [r["position"] for r in report(tmp_path / "way")] == ["0", "0", "0.5", "0.5", "1", "1"]
+    assert all(words in (tmp_path / "way/README.txt").read_text() for words in ("p1: Flute\np2: 50 % Flute, 50 % Bass\np3: Bass", "CC1"))
+    sound = {z.file: soundfile.read(tmp_path / "way" / z.file)[0] for z in pack.zones}
+    for k, share in enumerate((0.0, 0.5, 1.0)):
+        run(dataclasses.replace(plan, morph=Morph.between("flute", "bass", share), steps=1), tmp_path / f"{k}")
+        alone = soundfile.read(tmp_path / f"{k}" / "Samples/Flute-Bass_060_C4_v100.wav")[0]
+        among = sound[names[2 * k + 1]]
+        assert np.allclose(alone / np.abs(alone).max(), among / np.abs(among).max(), atol=1e-5)
+    assert not np.allclose(sound[names[1]], sound[names[3]], atol=1e-2)
+
+
+def test_an_interrupted_morph_goes_on(model: Bundle, tmp_path: Path) -> None:
+    plan = dataclasses.replace(
+        LONG, grid=NoteGrid(tuple(range(50, 60)), (100,)), steps=2, morph=Morph.corners("flute", "bass", "piano", "pizzicato", 0.5, 0.5)
+    )
+    run(plan, tmp_path / "whole")
+    assert SamplePack.load(tmp_path / "whole").positions == ((0, 0), (1, 0), (0, 1), (1, 1))
+    steps = render.render(plan, tmp_path / "broken")
+    while next(steps).done == 0:
+        pass
+    steps.close()  # type: ignore[attr-defined]
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "broken").rglob("*.npz")}
+    assert kept
+    again = run(plan, tmp_path / "broken")
+    assert 0 < again[0].done <= plan.count == again[0].of
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    with pytest.raises(NsynthError, match="its steps differs"):
+        run(dataclasses.replace(plan, steps=3), tmp_path / "broken")
+
+
 def test_zones_answer_for_every_key_and_velocity(done: Path) -> None:
     answered = np.zeros((128, 128), int)
     for z in SamplePack.load(done).zones:
