@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,8 @@ def read(path: Path | str, *, rate: int | None = None) -> tuple[Audio, int]:
 
 
 def encode(audio: npt.NDArray[np.float32 | np.int32], rate: int, *, kind: str, bits: int = 24) -> bytes:
-    """Mono sound (frames,) as the bytes of a FLAC or OGG (Vorbis) file, by `kind`; the call runs beside other threads.
+    """Sound (frames,) or (frames, channels) as the bytes of a FLAC, OGG (Vorbis) or MP3 file, by `kind`; the call runs
+    beside other threads, and equal sound gives equal bytes.
 
     float32 in +-1, or, for FLAC that must be exact, int32 whose upper `bits` (16 or 24) count.
     """
@@ -63,11 +66,30 @@ def encode(audio: npt.NDArray[np.float32 | np.int32], rate: int, *, kind: str, b
     import soundfile
 
     buffer = io.BytesIO()
-    subtype = f"PCM_{bits}" if kind == "FLAC" else "VORBIS"
-    with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=kind) as f:
+    subtype = {"FLAC": f"PCM_{bits}", "OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}[kind]
+    channels = 1 if audio.ndim == 1 else audio.shape[1]
+    with soundfile.SoundFile(buffer, "w", rate, channels, subtype, format=kind) as f:
         for start in range(0, len(audio), 1 << 14):  # libsndfile's Vorbis encoder overflows its stack on long writes
             f.write(audio[start : start + (1 << 14)])
-    return buffer.getvalue()
+    return _unserialised(buffer.getvalue()) if kind == "OGG" else buffer.getvalue()
+
+
+_FLIPPED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _unserialised(ogg: bytes) -> bytes:
+    """An Ogg file of one stream with that stream's number, which libsndfile draws by the clock, at 0 (RFC 3533, section 6).
+
+    A page's checksum is that of zlib with all bits in the other order, and neither start nor end inverted.
+    """
+    out, at = bytearray(ogg), 0
+    while at < len(out):
+        length = 27 + out[at + 26] + sum(out[at + 27 : at + 27 + out[at + 26]])
+        out[at + 14 : at + 18] = out[at + 22 : at + 26] = bytes(4)
+        checksum = zlib.crc32(bytes(out[at : at + length]).translate(_FLIPPED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+        out[at + 22 : at + 26] = struct.pack(">I", checksum).translate(_FLIPPED)
+        at += length
+    return bytes(out)
 
 
 def resample(audio: npt.NDArray[Any], rate: float, to: float) -> Audio:

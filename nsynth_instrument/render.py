@@ -38,6 +38,7 @@ from .report import README, REPORT, Measured, summary, write_readme, write_repor
 from .runtimes import open_codec
 from .writers import write_formats
 from .writers.names import sample_file
+from .writers.sums import add_sums, read_sums, write_sums
 from .writers.wav import write_wav
 
 WORK = ".work"
@@ -83,11 +84,7 @@ def render(
     old = _there(folder)
     if old is not None and old.versions.get("fingerprint") == fingerprint and _complete(old, folder):
         yield Progress("decode", plan.count, plan.count, f"{folder} holds this pack already; nothing to render")
-        lacking = [f for f in plan.formats if f not in old.plan.get("formats", ())]
-        yield from _formats(old, folder, lacking)
-        if lacking:
-            formats = [*old.plan.get("formats", ()), *lacking]
-            dataclasses.replace(old, plan={**old.plan, "formats": formats}).save(folder)
+        yield from _add(old, folder, [f for f in plan.formats if f not in old.plan.get("formats", ())])
         return
     if (folder / MANIFEST).exists() and not force:
         other = _difference(plan, old)
@@ -105,7 +102,9 @@ def render(
     write_report(rows, staged / REPORT)
     mixtures = [_mixture(morph, bank) for _, morph in plan.places]
     write_readme(pack, rows, staged / README, plan=plan.to_toml(), mixtures=mixtures)
-    _publish(pack, staged, folder, old)
+    pack.save(staged)
+    write_sums(staged, known={z.file: z.sha256 for z in pack.zones})
+    _publish(staged, folder, old)
     yield Progress("done", blocks.count, blocks.count, summary(rows))
 
 
@@ -150,17 +149,34 @@ def _formats(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator
         yield Progress(step.format, step.done, step.of)
 
 
-def _publish(pack: SamplePack, staged: Path, folder: Path, old: SamplePack | None) -> None:
-    """Move the files to their places; `pack.json` goes first and comes last, so that it never speaks of what is not there."""
+def _add(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator[Progress]:
+    """Write further formats into a finished pack."""
+    if not formats:
+        return
+    before = _stamps(folder)
+    yield from _formats(pack, folder, formats)
+    dataclasses.replace(pack, plan={**pack.plan, "formats": [*pack.plan.get("formats", ()), *formats]}).save(folder)
+    add_sums(folder, [path for path, stamp in _stamps(folder).items() if before.get(path) != stamp])
+
+
+def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
+    return {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.rglob("*") if p.is_file()}
+
+
+def _publish(staged: Path, folder: Path, old: SamplePack | None) -> None:
+    """Move the files to their places; `pack.json` goes first and comes last, so that it never speaks of what is not there.
+
+    What another pack made there before goes too.
+    """
+    files = sorted((p.relative_to(staged) for p in staged.rglob("*") if p.is_file()), key=lambda p: (p.name == MANIFEST, p))
+    listed = [*read_sums(folder), *(z.file for z in old.zones)] if old else read_sums(folder)
     try:
         (folder / MANIFEST).unlink(missing_ok=True)
-        for stale in {z.file for z in old.zones} - {z.file for z in pack.zones} if old else ():
+        for stale in {Path(name) for name in listed} - set(files):
             (folder / stale).unlink(missing_ok=True)
-        for path in sorted(p for p in staged.rglob("*") if p.is_file()):
-            target = folder / path.relative_to(staged)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
-        pack.save(folder)
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (staged / file).replace(folder / file)
     except OSError as e:
         cure = "close what uses them and run the same command again"
         raise NsynthError(f"cannot put the files in {folder} ({e.strerror or e}); {cure}") from e
@@ -219,7 +235,7 @@ class _Job:
             written = write_wav(
                 folder / file, sound * np.float32(gain), plan.rate, bits=plan.bits, root=note.pitch, loop=loop,
                 low_key=area.low_key, high_key=area.high_key, low_velocity=area.low_velocity, high_velocity=area.high_velocity,
-                title=titles[k], licence=self.found.licence, rng=note.rng(plan.seed ^ DITHER) if plan.bits == 16 else None,
+                title=titles[k], licence=self.found.licence, rng=note.rng(plan.seed ^ DITHER) if plan.bits < 32 else None,
             )  # fmt: skip
             return Zone(
                 file, note.pitch, note.velocity, area.low_key, area.high_key, area.low_velocity, area.high_velocity,

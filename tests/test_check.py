@@ -13,7 +13,9 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from nsynth_instrument.pack import Loop, SamplePack
+from nsynth_instrument.writers import writer
 from nsynth_instrument.writers.commands import check
+from nsynth_instrument.writers.sums import write_sums
 from nsynth_instrument.writers.wav import write_wav
 
 
@@ -70,6 +72,16 @@ def test_missing_and_damaged_files_are_found(tmp_path: Path, pack: SamplePack) -
     assert [kind for kind, _ in found].count("files") == 3
     assert ("hashes", "is not the file that was written; its sha256 differs") in found
     assert "exit" not in run(tmp_path).stdout and run(tmp_path).stdout.rstrip().endswith("faults")
+
+
+def test_a_map_that_is_missing_or_changed_is_found(tmp_path: Path, pack: SamplePack) -> None:
+    for name in ("sfz", "decentsampler"):
+        writer(name)(pack, tmp_path)
+    write_sums(tmp_path, known={})
+    assert faults(tmp_path) == []
+    (tmp_path / "Flute-Bass.sfz").unlink()
+    (tmp_path / "Flute-Bass.dspreset").write_text("<DecentSampler/>")
+    assert [kind for kind, _ in faults(tmp_path)] == ["files", "hashes"]
 
 
 def test_a_gap_and_an_overlap_between_zones_are_found(tmp_path: Path, pack: SamplePack) -> None:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from nsynth_instrument.mixing import mix, stretch
 from nsynth_instrument.notes import Note, NoteGrid
 from nsynth_instrument.pack import SamplePack
 from nsynth_instrument.preset import RenderPlan
+from nsynth_instrument.writers.sums import read_sums
 
 PLAN = RenderPlan("Flute-Bass", Morph.between("flute", "bass", 0.5), NoteGrid((36, 60, 84), (50, 100)), seconds=3.0)
 LONG = dataclasses.replace(PLAN, name="many", grid=NoteGrid(tuple(range(40, 76)), (100,)), seconds=1.5, rate=16000, loops=False)
@@ -60,7 +62,7 @@ def test_the_pack_is_whole(done: Path) -> None:
     pack = SamplePack.load(done)
     samples = {f"Samples/Flute-Bass_{k}_v{v:03d}.wav" for k in ("036_C2", "060_C4", "084_C6") for v in (50, 100)}
     assert {z.file for z in pack.zones} == samples
-    assert contents(done).keys() == samples | {"pack.json", "README.txt", "report.csv", "Flute-Bass.sfz"}
+    assert contents(done).keys() == samples | {"pack.json", "README.txt", "report.csv", "SHA256SUMS", "Flute-Bass.sfz"}
     assert RenderPlan.from_dict(pack.plan) == PLAN
     for zone in pack.zones:
         info = soundfile.info(done / zone.file)
@@ -72,12 +74,28 @@ def test_the_pack_is_whole(done: Path) -> None:
     assert pack.versions["model"].startswith("harmonic ")
 
 
+def test_every_file_is_in_the_list_of_hashes(done: Path) -> None:
+    assert read_sums(done) == {k: v for k, v in contents(done).items() if k != "SHA256SUMS"}
+    told = subprocess.run(["sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS"], cwd=done, capture_output=True, check=False)
+    assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_whole_numbers_are_dithered(model: Bundle, tmp_path: Path, bits: int) -> None:
+    """Against 32-bit float of the same plan the error is that of TPDF: half a step, not 0.29, and not that of rounding."""
+    plan = dataclasses.replace(PLAN, grid=NoteGrid((60,), (100,)))
+    for b in (bits, 32):
+        run(dataclasses.replace(plan, bits=b), tmp_path / str(b))
+    exact, rounded = (soundfile.read(tmp_path / str(b) / "Samples/Flute-Bass_060_C4_v100.wav")[0] for b in (32, bits))
+    assert (rounded - exact)[:100000].std() * 2 ** (bits - 1) == pytest.approx(0.5, abs=0.02)
+
+
 def test_one_gain_for_all_and_tails_that_end_in_silence(done: Path) -> None:
     audio = {z.velocity * 1000 + z.root: soundfile.read(done / z.file, dtype="float32")[0] for z in SamplePack.load(done).zones}
     peaks = [np.abs(a).max() for a in audio.values()]
     assert max(peaks) == pytest.approx(10 ** (-1 / 20), rel=1e-4)
     assert min(peaks) < 0.5 * max(peaks), "levels between notes are kept"
-    assert all(a[-1] == 0 for a in audio.values())
+    assert all(abs(a[-1]) < 2.1 * 2**-23 for a in audio.values()), "but for dither"
 
 
 def test_steps_are_positions_along_the_way(model: Bundle, tmp_path: Path) -> None:
@@ -200,7 +218,8 @@ def test_but_gets_a_format_that_it_lacks(done: Path) -> None:
     run(dataclasses.replace(PLAN, formats=("sfz", "sf2")), done)
     after = contents(done)
     assert after.keys() - before.keys() == {"Flute-Bass.sf2"}
-    assert {k for k in before if before[k] != after[k]} == {"pack.json"}
+    assert {k for k in before if before[k] != after[k]} == {"pack.json", "SHA256SUMS"}
+    assert read_sums(done) == {k: v for k, v in after.items() if k != "SHA256SUMS"}
     assert SamplePack.load(done).plan["formats"] == ["sfz", "sf2"]
 
 
@@ -219,11 +238,16 @@ def test_another_plan_does_not_overwrite_it(done: Path) -> None:
     with pytest.raises(NsynthError, match="its seed and grid differ.*--out.*--force"):
         run(other, done)
     assert contents(done) == before
+    run(dataclasses.replace(PLAN, formats=("sfz", "flac", "sf2")), done)
     (done / "my notes.txt").write_text("keep")
+    sums = (done / "SHA256SUMS").read_text()
+    (done / "SHA256SUMS").write_text(f"{sums}{'0' * 64}  ../victim\n{'0' * 64}  {done.parent}/victim\nnonsense\n")
+    (done.parent / "victim").write_text("keep")
     run(other, done, force=True)
     assert contents(done).keys() == {
-        "my notes.txt", "pack.json", "README.txt", "report.csv", "Flute-Bass.sfz", "Samples/Flute-Bass_060_C4_v100.wav",
+        "my notes.txt", "pack.json", "README.txt", "report.csv", "SHA256SUMS", "Flute-Bass.sfz", "Samples/Flute-Bass_060_C4_v100.wav",
     }  # fmt: skip
+    assert (done.parent / "victim").exists()
 
 
 def test_an_interrupted_render_goes_on(model: Bundle, tmp_path: Path) -> None:

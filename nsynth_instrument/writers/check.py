@@ -20,6 +20,7 @@ from ..errors import AudioError
 from ..notes import hz
 from ..pack import Loop, SamplePack, Zone
 from .parallel import ordered
+from .sums import SUMS, digest, read_sums
 
 CLIPPED = 3
 """Frames in a row at full scale that count as clipping."""
@@ -94,7 +95,7 @@ def check(folder: Path) -> Generator[tuple[int, int], None, Report]:
     for done, one in enumerate(ordered(lambda z: listen(pack, root, z), pack.zones), 1):
         heard.append(one)
         yield done, len(pack.zones)
-    faults = [*_tiles(pack), *(f for h in heard for f in h.faults), *_dynamics(heard)]
+    faults = [*_tiles(pack), *_others(pack, root), *(f for h in heard for f in h.faults), *_dynamics(heard)]
     order = list(CHECKS)
     return Report(pack, tuple(heard), tuple(sorted(faults, key=lambda f: (order.index(f.check), f.where))))
 
@@ -182,6 +183,18 @@ def _seam_words(seam: Seam) -> str:
     if abs(seam.cents) > 0.05 + seam.doubt:
         words.append(f"{seam.cents:+.2f} cents against the note")
     return "loops with " + ", ".join(words or [f"a change of timbre of {seam.distance:.1f} dB"])
+
+
+def _others(pack: SamplePack, folder: Path) -> Iterator[Finding]:
+    """Of the files that are listed beside the notes: maps, texts, pictures."""
+    notes = {z.file for z in pack.zones}
+    for name, expected in read_sums(folder).items():
+        if name in notes:
+            continue
+        if not (folder / name).is_file():
+            yield Finding("files", name, f"is missing; {SUMS} lists it")
+        elif digest(folder / name) != expected:
+            yield Finding("hashes", name, "is not the file that was written; its sha256 differs")
 
 
 def _tiles(pack: SamplePack) -> Iterator[Finding]:
