@@ -19,7 +19,7 @@ from .errors import BundleError, UnknownName
 
 MANIFEST = "model.toml"
 FORMAT = 1
-KINDS = ("harmonic", "wavenet", "spectral")
+KINDS = ("harmonic", "wavenet", "spectral", "classifier")
 DEFAULT = "harmonic"
 """The model that `render` takes when none is named."""
 

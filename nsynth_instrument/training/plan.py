@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from ..audio import whole
+from ..bundle import KINDS
 from ..errors import DataError, NsynthError, UnknownName
 from .loop import Schedule, Task, with_overrides
 
@@ -34,8 +35,9 @@ class TrainingPlan:
     def of(cls, name: str, values: Mapping[str, Any], *, where: str) -> TrainingPlan:
         """Raises DataError for keys or kinds that are not known."""
         unknown = set(values) - {"kind", "network", "recipe", "schedule"}
-        if unknown or values.get("kind") not in ("wavenet", "harmonic"):
-            raise DataError(f"{where} is not a training plan: it needs kind = 'wavenet' or 'harmonic', and may have [network], "
+        if unknown or values.get("kind") not in KINDS:
+            kinds = " or ".join(f"'{k}'" for k in KINDS)
+            raise DataError(f"{where} is not a training plan: it needs kind = {kinds}, and may have [network], "
                             "[recipe] and [schedule]; compare it with a shipped one, " + ", ".join(shipped()))  # fmt: skip
         return cls(name, values["kind"], *(dict(values.get(k, {})) for k in ("network", "recipe", "schedule")))
 
@@ -46,7 +48,7 @@ class TrainingPlan:
 
 def shipped() -> list[str]:
     """Names of the plans that come with the program."""
-    return sorted(p.stem for p in FOLDER.glob("*.toml") if p.stem.split("-")[0] in ("wavenet", "harmonic"))
+    return sorted(p.stem for p in FOLDER.glob("*.toml") if p.stem.split("-")[0] in KINDS)
 
 
 def load(name: str) -> TrainingPlan:
@@ -78,6 +80,16 @@ def prepare(plan: TrainingPlan, data: Path, cache: Path, progress: Progress) -> 
             for name, notes in recordings.build(rows, cache, rate=config.rate, hop=config.hop):
                 progress(name, notes)
             task = WaveNetTask([i for i in recordings.load(cache) if i.name in rows], config, recipe)
+        elif plan.kind == "classifier":
+            from ..nets.classifier import RATE as HEARD
+            from ..nets.classifier import ClassifierConfig
+            from .classifier import HOP as STEP
+            from .classifier import ClassifierRecipe, ClassifierTask, labels
+
+            ears, notes_wanted = ClassifierConfig.from_dict(dict(plan.network)), ClassifierRecipe(**plan.recipe)
+            for name, notes in recordings.build(rows, cache, rate=HEARD, hop=STEP):
+                progress(name, notes)
+            task = ClassifierTask([i for i in recordings.load(cache) if i.name in rows], labels(data), ears, notes_wanted)
         else:
             from ..nets.harmonic import HarmonicConfig
             from .harmonic import HarmonicTask, Recipe
