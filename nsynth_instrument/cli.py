@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "play": (".live.commands:play", "Play a pack live from a MIDI keyboard."),
     "devices": (".live.commands:devices", "List the audio and MIDI devices."),
     "check": (".writers.commands:check", "Check a pack: its files, zones and loops."),
+    "evaluate": (".evaluate.commands:evaluate", "Judge models: the paper's table, the voice's bars."),
     "dataset": (".dataset.commands:dataset", "Make and read datasets in the NSynth format."),
     "train": (".training.commands:train", "Train a model."),
     "export": (".training.commands:export", "Turn a trained model into a bundle."),

@@ -48,7 +48,9 @@ def labels(data: Path) -> Labels:
 class ClassifierTask:
     """Batches from recordings, the loss, and validation on instruments never trained on."""
 
-    def __init__(self, instruments: Sequence[Recorded], known: Labels, config: ClassifierConfig, recipe: ClassifierRecipe) -> None:
+    def __init__(
+        self, instruments: Sequence[Recorded], known: Labels, config: ClassifierConfig, recipe: ClassifierRecipe
+    ) -> None:
         self.config, self.recipe, self.known = config, recipe, known
         self.instruments = [i for i in instruments if i.about["split"] == "train" and len(i.index) >= 4]
         self.held_out = [i for i in instruments if i.about["split"] != "train"]

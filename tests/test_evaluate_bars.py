@@ -1,0 +1,114 @@
+"""The voice's bars: measures that tell good from bad on sounds whose truth is known, and the command that prints them."""
+
+import csv
+from pathlib import Path
+
+import nsynthset
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nsynth_instrument.audio import resample
+from nsynth_instrument.bundle import Bundle
+from nsynth_instrument.cli import cli
+from nsynth_instrument.dataset.nsynth import Dataset
+from nsynth_instrument.dsp.pitch import cents_off
+from nsynth_instrument.dsp.steadiness import movement
+from nsynth_instrument.evaluate.bars import same
+from nsynth_instrument.evaluate.recordings import draw, hear, held_out
+from nsynth_instrument.evaluate.tones import steady
+from nsynth_instrument.notes import hz
+
+RATE = 48000
+
+
+def tremolo(depth: float, frequency: float, pitch: int = 60) -> np.ndarray:
+    """A steady tone whose level swings by `depth` dB to both sides."""
+    sound = steady(hz(pitch), RATE, 4.0)
+    return (sound * 10 ** (depth * np.sin(2 * np.pi * frequency * np.arange(len(sound)) / RATE) / 20)).astype(np.float32)
+
+
+def test_a_steady_tone_has_no_movement() -> None:
+    for pitch in (57, 64, 81):
+        still = movement(steady(hz(pitch), RATE, 4.0), pitch)
+        assert still.stir < 0.06
+        assert still.hum < 0.02
+        assert still.sway < 0.5
+
+
+def test_hum_and_stir_have_the_depth_that_was_put_in() -> None:
+    shaken = movement(tremolo(0.5, 31.25, 72), 72)
+    assert 0.3 < shaken.hum < 0.5, "the analysis window takes a quarter off"
+    assert shaken.stir == pytest.approx(shaken.hum / 2**0.5, rel=0.05)
+    slow = movement(tremolo(0.5, 9.0, 72), 72)
+    assert slow.hum < 0.05
+    assert slow.stir == pytest.approx(0.5 / 2**0.5, rel=0.15)
+
+
+def test_jitter_and_vibrato_grow_with_what_they_measure() -> None:
+    t = np.arange(4 * RATE) / RATE
+    depth = 10.0  # cents
+    phase = 2 * np.pi * 440 * np.cumsum(2 ** (depth / 1200 * np.sin(2 * np.pi * 5 * t))) / RATE
+    bent = (0.2 * sum(np.sin(k * phase) / k for k in range(1, 12))).astype(np.float32)
+    assert movement(bent, 69).sway == pytest.approx(depth / 2**0.5, rel=0.1)
+    still, choir = movement(steady(440.0, RATE, 4.0), 69), movement(ensemble(), 69)
+    assert choir.jitter > 10 * still.jitter
+
+
+def ensemble() -> np.ndarray:
+    """Three players of one note, each a little out of tune."""
+    players = [steady(440 * 2 ** (c / 1200), RATE, 4.0) for c in (-9, 1, 7)]
+    return np.asarray(sum(players) / 3, dtype=np.float32)
+
+
+def test_the_same_recording_at_another_key_is_told_from_another_one() -> None:
+    rng = np.random.default_rng(0)
+    a = steady(220.0, RATE, 4.0) + rng.normal(0, 0.003, 4 * RATE).astype(np.float32)
+    b = steady(220.0 * 2 ** (3 / 12), RATE, 4.0) + rng.normal(0, 0.03, 4 * RATE).astype(np.float32)
+    up = resample(a, RATE * 2 ** (3 / 12), RATE)
+    up = np.pad(up, (0, 4 * RATE - len(up)))
+    later = np.pad(up, (300, 0))[: len(up)]
+    assert same(up, 0.5 * later, RATE)
+    vibrato = np.interp(np.arange(4 * RATE) + 30 * np.sin(np.arange(4 * RATE) / RATE * 2 * np.pi * 5), np.arange(4 * RATE), b)
+    assert not same(vibrato.astype(np.float32), up, RATE), "the same key and timbre, but not the same wave"
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    splits = {"train": [("flute_acoustic_000", 2)], "test": [("string_acoustic_000", 8), ("organ_acoustic_000", 6)]}
+    return nsynthset.make(tmp_path_factory.mktemp("set"), splits=splits, pitches=range(42, 87, 2))
+
+
+def test_notes_are_drawn_by_the_seed_and_spread_over_instruments(notes: Path) -> None:
+    data = list(Dataset.open(notes))
+    first = draw(data, 6, 1, also=held_out)
+    assert [e.note_str for e in first] == [e.note_str for e in draw(reversed(data), 6, 1, also=held_out)]
+    assert [e.note_str for e in first] != [e.note_str for e in draw(data, 6, 2, also=held_out)]
+    assert sorted(e.instrument_str for e in first) == ["organ_acoustic_000"] * 3 + ["string_acoustic_000"] * 3
+    assert len(draw(data, 10_000, 0)) == len(data)
+
+
+def test_a_recording_is_heard_in_tune(notes: Path) -> None:
+    example = next(e for e in Dataset.open(notes) if e.pitch == 60)
+    heard = hear(example, RATE)
+    assert heard.cents == pytest.approx(7, abs=0.5)
+    assert abs(cents_off(heard.audio, RATE, 60)) < 0.3
+    assert heard.audio.shape == (4 * RATE,)
+
+
+def test_evaluate_voice_prints_and_writes_every_bar(model: Bundle, notes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = CliRunner().invoke(cli, ["evaluate", "harmonic", "--data", str(notes), "--voice", "--notes", "2", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    with (out / "voice-harmonic.csv").open() as f:
+        rows = {r["what"]: r for r in csv.DictReader(f)}
+    for what in ("LSD, held-out pitches", "LSD, held-out instruments", "LSD, +12 semitones from one note"):
+        assert float(rows[what]["here"].split()[0]) > 6, "a random network has learned nothing"
+        assert rows[what]["reached"] == "no"
+    # Details put back what the network did not say, even if it said nothing.
+    assert float(rows["LSD of a bank note at its own key, with details"]["here"].split()[0]) < 5
+    assert float(rows["f0 error over 88 keys, median"]["here"].split()[0]) < 1
+    assert rows["f0 error over 88 keys, median"]["reached"] in ("yes", "no")
+    assert "frame jitter of strings" in rows
+    assert "| LSD, held-out pitches |" in (out / "voice-harmonic.md").read_text()
+    assert "level step" in done.output
