@@ -5,16 +5,19 @@ import os
 # As the command line has it, before NumPy is loaded: products by two threads round otherwise than by one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from safetensors.numpy import save
 
 from nsynth_instrument import bundle
 from nsynth_instrument.bank import Instrument, InstrumentBank
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.dsp import partials, timbre
+from nsynth_instrument.notes import hz
 
 
 def instrument(name: str, *, family: str = "flute", seed: int = 0, frames: int = 125) -> Instrument:
@@ -71,3 +74,25 @@ def model(_model: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bu
     work.mkdir()
     monkeypatch.chdir(work)
     return _model
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two instruments to train on, one held out: decaying tones of four keys at 16 kHz."""
+    folder = tmp_path_factory.mktemp("tones")
+    t = np.arange(8000) / 16000
+    for split, names in (("train", ["a", "b"]), ("valid", ["c"])):
+        listing = {}
+        (folder / split / "audio").mkdir(parents=True)
+        for i, name in enumerate(names):
+            for pitch in (45, 46, 57, 69):
+                for velocity in (50, 100):
+                    key = f"{name}-{pitch:03d}-{velocity:03d}"
+                    note = velocity / 127 * np.exp(-3 * t) * np.sin(2 * np.pi * hz(pitch) * t + i)
+                    soundfile.write(folder / split / "audio" / f"{key}.wav", note, 16000)
+                    listing[key] = {
+                        "instrument_str": name, "pitch": pitch, "velocity": velocity, "soundfont": "tones.sf2",
+                        "instrument_family_str": "flute", "instrument_source_str": "acoustic",
+                    }  # fmt: skip
+        (folder / split / "examples.json").write_text(json.dumps(listing))
+    return folder

@@ -1,13 +1,11 @@
 """The WaveNet: the published shape, causality, generation equal to training, and that it learns a tone."""
 
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 torch = pytest.importorskip("torch")
 
@@ -140,38 +138,16 @@ def test_sampling_by_inverse_cdf_has_the_right_shares_and_never_leaves_the_class
     assert int(sample(torch.eye(4)[2], torch.tensor(0.99), torch.tensor(1e-3))) == 2
 
 
-@pytest.fixture(scope="session")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two instruments to train on, one held out: decaying tones of four keys at 16 kHz."""
-    folder = tmp_path_factory.mktemp("tones")
-    t = np.arange(8000) / 16000
-    for split, names in (("train", ["a", "b"]), ("valid", ["c"])):
-        listing = {}
-        (folder / split / "audio").mkdir(parents=True)
-        for i, name in enumerate(names):
-            for pitch in (45, 46, 57, 69):
-                for velocity in (50, 100):
-                    key = f"{name}-{pitch:03d}-{velocity:03d}"
-                    note = velocity / 127 * np.exp(-3 * t) * np.sin(2 * np.pi * hz(pitch) * t + i)
-                    soundfile.write(folder / split / "audio" / f"{key}.wav", note, 16000)
-                    listing[key] = {
-                        "instrument_str": name, "pitch": pitch, "velocity": velocity, "soundfont": "tones.sf2",
-                        "instrument_family_str": "flute", "instrument_source_str": "acoustic",
-                    }  # fmt: skip
-        (folder / split / "examples.json").write_text(json.dumps(listing))
-    return folder
-
-
 @pytest.fixture
-def kept(dataset: Path, tmp_path: Path) -> list[recordings.Recorded]:
-    assert dict(recordings.build(rows(dataset), tmp_path, rate=16000, hop=512, workers=1)) == {"a": 8, "b": 8, "c": 8}
+def kept(tones: Path, tmp_path: Path) -> list[recordings.Recorded]:
+    assert dict(recordings.build(rows(tones), tmp_path, rate=16000, hop=512, workers=1)) == {"a": 8, "b": 8, "c": 8}
     return recordings.load(tmp_path)
 
 
-def test_recordings_are_the_files(dataset: Path, kept: list[recordings.Recorded]) -> None:
+def test_recordings_are_the_files(tones: Path, kept: list[recordings.Recorded]) -> None:
     first = kept[0]
     assert (first.name, first.about["split"], len(first.index)) == ("a", "train", 8)
-    there, _ = sound.read(dataset / "train" / "audio" / "a-057-100.wav")
+    there, _ = sound.read(tones / "train" / "audio" / "a-057-100.wav")
     row = int(np.flatnonzero((first.index["pitch"] == 57) & (first.index["velocity"] == 100))[0])
     np.testing.assert_allclose(first.piece(row, 0, 8000), there, atol=5e-5)
     assert first.piece(row, 63990, 100).shape == (100,)
@@ -222,7 +198,7 @@ def test_a_small_network_learns_tones(kept: list[recordings.Recorded]) -> None:
     assert {"loss", "instruments", "pitches"} <= set(figures)
 
 
-def test_train_and_export_as_commands(dataset: Path, tmp_path: Path) -> None:
+def test_train_and_export_as_commands(tones: Path, tmp_path: Path) -> None:
     from click.testing import CliRunner
 
     from nsynth_instrument import bundle
@@ -235,7 +211,7 @@ def test_train_and_export_as_commands(dataset: Path, tmp_path: Path) -> None:
         'kernel = 2\nharmonics = 2\npitch = "basis"\n[recipe]\nframes = 2\n[schedule]\nbatch = 2\nprecision = "no"\n'
     )
     run = tmp_path / "run"
-    asked = [str(tmp_path / "tiny.toml"), "--data", str(dataset), "--run", str(run), "--minutes", "0.01", "--cache", str(tmp_path / "c")]
+    asked = [str(tmp_path / "tiny.toml"), "--data", str(tones), "--run", str(run), "--minutes", "0.01", "--cache", str(tmp_path / "c")]
     done = CliRunner().invoke(train, asked, catch_exceptions=False)
     assert done.exit_code == 0
     assert done.stdout.strip() == str(run)

@@ -24,13 +24,16 @@ class Codec(Protocol):
     """Audio at `rate` Hz <-> codes (frames, 16) at 31.25 Hz.
 
     name: of the bundle; runtime: what really runs it, for people ("kernel", "onnx (CPU)"); rate: Hz;
-    batch: how many notes at once suit it.
+    batch: how many notes at once suit it; pitched: whether the decoder is told the pitch, else the codes carry it;
+    frames: the only number of code frames that a note can have, None where any will do.
     """
 
     name: str
     runtime: str
     rate: int
     batch: int
+    pitched: bool
+    frames: int | None
 
     def encode(self, audio: Sequence[Floats], notes: Sequence[Note]) -> list[Floats]:
         """Codes (frames, 16) of each note's mono audio (samples,) at `rate`; the notes may differ in length."""

@@ -40,6 +40,8 @@ class HarmonicCodec:
 
     rate = RATE
     batch = 32
+    pitched = True
+    frames: int | None = None
 
     def __init__(self, bundle: Bundle, network: HarmonicNetwork, *, threads: int | None = None) -> None:
         self.name, self.network, self.runtime = bundle.name, network, network.runtime

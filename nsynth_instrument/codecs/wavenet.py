@@ -49,9 +49,12 @@ class WaveNetNetwork(Protocol):
 class WaveNetCodec:
     """A `Codec` over such a network."""
 
+    frames: int | None = None
+
     def __init__(self, bundle: Bundle, network: WaveNetNetwork) -> None:
         self.name, self.runtime, self.rate, self.batch = bundle.name, network.runtime, bundle.rate, network.batch
         self.network, self.hop = network, bundle.hop
+        self.pitched = bundle.network.get("pitch", "none") != "none"
 
     def encode(self, audio: Sequence[Floats], notes: Sequence[Note]) -> list[Floats]:
         """See `Codec.encode`; the WaveNet's encoder is told neither pitch nor velocity."""

@@ -28,6 +28,8 @@ def open_codec(bundle: Bundle, runtime: str = "auto", *, threads: int | None = N
         return _harmonic(bundle, runtime, threads, device)
     if bundle.kind == "wavenet":
         return _wavenet(bundle, runtime, threads, device)
+    if bundle.kind == "spectral":
+        return _spectral(bundle, runtime, threads, device)
     raise BundleError(f"model {bundle.name} is of kind {bundle.kind}, which this version cannot run; update nsynth-instrument")
 
 
@@ -74,3 +76,26 @@ def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str) -> 
 
         network = WaveNetKernel(load_file(bundle.path("weights.safetensors")), config, threads=threads)
     return WaveNetCodec(bundle, network)
+
+
+def _spectral(bundle: Bundle, runtime: str, threads: int | None, device: str) -> Codec:
+    from ..codecs.spectral import PublishedCodec, SpectralCodec, SpectralNetwork
+    from ..nets.spectral_config import SpectralConfig
+
+    config = SpectralConfig.of(bundle.network)
+    network: SpectralNetwork
+    if runtime == "onnx":
+        from .onnx import SpectralOnnx
+
+        network = SpectralOnnx(bundle.path("encoder.onnx"), bundle.path("decoder.onnx"), device=device, threads=threads)
+    elif runtime == "torch":
+        from .torch import SpectralTorch
+
+        network = SpectralTorch(bundle.path("weights.safetensors"), config, device=device)
+    else:
+        from safetensors.numpy import load_file
+
+        from .kernel_spectral import kernel
+
+        network = kernel(load_file(bundle.path("weights.safetensors")), config)
+    return (PublishedCodec if config.form == "nfft_1024" else SpectralCodec)(bundle, network, threads=threads)

@@ -6,7 +6,7 @@ fused into single passes over the frames of one note, which then stay in cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numba
@@ -16,17 +16,42 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 
+class Blocks:
+    """Matrices, norms and residual blocks by name, as the networks over frames share them.
+
+    matrix, gain, bias: float32 by the names of their layers; a matrix is (inputs, outputs).
+    """
+
+    def __init__(self, weights: Mapping[str, npt.NDArray[Any]], dilations: Mapping[str, Sequence[int]]) -> None:
+        """dilations: of the chains of blocks, by their names."""
+        f32 = {k: np.asarray(v, np.float32) for k, v in weights.items()}
+        self.matrix = {k[:-7]: np.ascontiguousarray(v.T) for k, v in f32.items() if k.endswith(".weight") and v.ndim == 2}
+        self.gain = {k[:-7]: v for k, v in f32.items() if k.endswith(".weight") and v.ndim == 1}
+        self.bias = {k[:-5]: v for k, v in f32.items() if k.endswith(".bias")}
+        self.dilations = {k: tuple(v) for k, v in dilations.items()}
+
+    def linear(self, name: str, x: Floats) -> Floats:
+        """x (frames, inputs) -> (frames, outputs)."""
+        y: Floats = x @ self.matrix[name]
+        y += self.bias[name]
+        return y
+
+    def blocks(self, kind: str, x: Floats) -> Floats:
+        """x (frames, width) through a chain of `nets.harmonic.Block`, in place."""
+        for i, dilation in enumerate(self.dilations[kind]):
+            name = f"{kind}.{i}"
+            wide = _norm_wide(x, self.gain[f"{name}.norm"], self.bias[f"{name}.norm"], dilation)
+            x += self.linear(f"{name}.out", silu(self.linear(f"{name}.mix", wide)))
+        return x
+
+
 class HarmonicKernel:
     """`HarmonicNetwork` over weights by name, as `nets.harmonic.Harmonic` names them; see there for the shapes."""
 
     runtime = "kernel (CPU)"
 
     def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]) -> None:
-        f32 = {k: np.asarray(v, np.float32) for k, v in weights.items()}
-        self._matrix = {k[:-7]: np.ascontiguousarray(v.T) for k, v in f32.items() if k.endswith(".weight") and v.ndim == 2}
-        self._gain = {k[:-7]: v for k, v in f32.items() if k.endswith(".weight") and v.ndim == 1}
-        self._bias = {k[:-5]: v for k, v in f32.items() if k.endswith(".bias")}
-        self._dilations = {k: tuple(config[f"{k}_dilations"]) for k in ("encoder", "slow", "fast")}
+        self._net = Blocks(weights, {k: config[f"{k}_dilations"] for k in ("encoder", "slow", "fast")})
 
     def encode(self, heard: Floats, told: Floats) -> Floats:
         """See `HarmonicNetwork.encode`."""
@@ -37,34 +62,25 @@ class HarmonicKernel:
         return np.stack([self._decode(c, t, f) for c, t, f in zip(codes, told, told_fast, strict=True)])
 
     def _encode(self, heard: Floats, told: Floats) -> Floats:
-        x = _silu(self._linear("hear", np.concatenate([heard, told], axis=1)))
-        x = _silu(self._linear("halve", x.reshape(len(x) // 2, -1)))
-        x = self._linear("halve_again", x.reshape(len(x) // 2, -1))
-        x = self._blocks("encoder", x)
-        return np.asarray(3 * np.tanh(self._linear("code", _silu(x)) / 3), dtype=np.float32)
+        net = self._net
+        x = silu(net.linear("hear", np.concatenate([heard, told], axis=1)))
+        x = silu(net.linear("halve", x.reshape(len(x) // 2, -1)))
+        x = net.linear("halve_again", x.reshape(len(x) // 2, -1))
+        x = net.blocks("encoder", x)
+        return np.asarray(3 * np.tanh(net.linear("code", silu(x)) / 3), dtype=np.float32)
 
     def _decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
-        x = self._blocks("slow", self._linear("start", np.concatenate([codes, told], axis=1)))
-        y = self._linear("detail", told_fast)
-        _add_upsampled(self._linear("widen", _silu(x)), y)
-        y = self._blocks("fast", y)
-        return self._linear("say", _silu(_norm(y, self._gain["norm"], self._bias["norm"])))
-
-    def _linear(self, name: str, x: Floats) -> Floats:
-        y: Floats = x @ self._matrix[name]
-        y += self._bias[name]
-        return y
-
-    def _blocks(self, kind: str, x: Floats) -> Floats:
-        for i, dilation in enumerate(self._dilations[kind]):
-            name = f"{kind}.{i}"
-            wide = _norm_wide(x, self._gain[f"{name}.norm"], self._bias[f"{name}.norm"], dilation)
-            x += self._linear(f"{name}.out", _silu(self._linear(f"{name}.mix", wide)))
-        return x
+        net = self._net
+        x = net.blocks("slow", net.linear("start", np.concatenate([codes, told], axis=1)))
+        y = net.linear("detail", told_fast)
+        _add_upsampled(net.linear("widen", silu(x)), y)
+        y = net.blocks("fast", y)
+        return net.linear("say", silu(norm(y, net.gain["norm"], net.bias["norm"])))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _silu(x):  # type: ignore[no-untyped-def]
+def silu(x):  # type: ignore[no-untyped-def]
+    """x times its sigmoid, in place."""
     flat = x.reshape(-1)
     for i in range(len(flat)):
         flat[i] = flat[i] / (np.float32(1) + np.exp(-flat[i]))
@@ -72,7 +88,8 @@ def _silu(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _norm(x, gain, bias):  # type: ignore[no-untyped-def]
+def norm(x, gain, bias):  # type: ignore[no-untyped-def]
+    """Layer norm over the channels of x (frames, width)."""
     out = np.empty_like(x)
     n, w = x.shape
     for t in range(n):
@@ -93,7 +110,7 @@ def _norm(x, gain, bias):  # type: ignore[no-untyped-def]
 @numba.njit(nogil=True, cache=True)
 def _norm_wide(x, gain, bias, dilation):  # type: ignore[no-untyped-def]
     """Normed frames t - d, t, t + d side by side; the ends are held."""
-    y = _norm(x, gain, bias)
+    y = norm(x, gain, bias)
     n, w = x.shape
     out = np.empty((n, 3 * w), np.float32)
     for t in range(n):

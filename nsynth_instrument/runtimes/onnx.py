@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,28 @@ class HarmonicOnnx:
     def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         """See `HarmonicNetwork.decode`."""
         return np.asarray(self._decoder.run(None, {"codes": codes, "told": told, "told_fast": told_fast})[0])
+
+
+class SpectralOnnx:
+    """`SpectralNetwork` over two exported graphs."""
+
+    def __init__(self, encoder: Path, decoder: Path, *, device: str = "auto", threads: int | None = None) -> None:
+        self._encoder = session(encoder, device=device, threads=threads)
+        self._decoder = session(decoder, device=device, threads=threads)
+        self.runtime = label(self._decoder)
+
+    def encode(self, *arrays: npt.NDArray[Any]) -> Floats:
+        """See `SpectralNetwork.encode`."""
+        return _run(self._encoder, arrays)
+
+    def decode(self, *arrays: npt.NDArray[Any]) -> Floats:
+        """See `SpectralNetwork.decode`."""
+        return _run(self._decoder, arrays)
+
+
+def _run(made: Any, arrays: Sequence[npt.NDArray[Any]]) -> Floats:
+    """The first output of a graph whose inputs stand in the order of `arrays`."""
+    return np.asarray(made.run(None, {i.name: a for i, a in zip(made.get_inputs(), arrays, strict=True)})[0])
 
 
 class WaveNetOnnx:

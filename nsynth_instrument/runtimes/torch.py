@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..dsp import mulaw
 from ..errors import BundleError, DeviceError, MissingExtra
+from ..nets.spectral_config import SpectralConfig
 from ..nets.wavenet_config import WaveNetConfig
 
 if TYPE_CHECKING:
@@ -62,6 +63,38 @@ class HarmonicTorch:
         return self._run(self._net.decode, codes, told, told_fast)
 
     def _run(self, half: Any, *arrays: Floats) -> Floats:
+        import torch
+
+        with torch.inference_mode():
+            return np.asarray(half(*(torch.from_numpy(a).to(self._device) for a in arrays)).cpu().numpy())
+
+
+class SpectralTorch:
+    """`SpectralNetwork` over the network itself."""
+
+    def __init__(self, weights: Path, config: SpectralConfig, *, device: str = "auto") -> None:
+        self._device = pick_device(device)
+        from safetensors.torch import load_file
+
+        from ..nets.spectral import build
+
+        self._net = build(config)
+        try:
+            self._net.load_state_dict(load_file(weights), strict=config.form == "frames")
+        except RuntimeError as e:
+            raise BundleError(f"{weights} holds another network than its manifest says; export the model again") from e
+        self._net.eval().float().to(self._device)
+        self.runtime = f"torch ({self._device.type.upper()})"
+
+    def encode(self, *arrays: npt.NDArray[Any]) -> Floats:
+        """See `SpectralNetwork.encode`."""
+        return self._run(self._net.encode, *arrays)
+
+    def decode(self, *arrays: npt.NDArray[Any]) -> Floats:
+        """See `SpectralNetwork.decode`."""
+        return self._run(self._net.decode, *arrays)
+
+    def _run(self, half: Any, *arrays: npt.NDArray[Any]) -> Floats:
         import torch
 
         with torch.inference_mode():

@@ -31,7 +31,7 @@ def train(
     cache: Path | None,
     threads: int | None,
 ) -> None:
-    """Train by PLAN, a shipped one (harmonic, wavenet-small4, wavenet-h512) or a TOML file.
+    """Train by PLAN, a shipped one (harmonic, spectral-small, wavenet-small4, wavenet-h512) or a TOML file.
 
     Checkpoints are written every few minutes; the same command goes on from the last. Prints the run's folder.
     """

@@ -34,6 +34,14 @@ def export(run: Path, out: Path, *, licence: str, sources: Sequence[str] = ()) -
         shape = WaveNetConfig.of(plan.network)
         network, rate, hop = shape.to_dict(), shape.rate, shape.hop
         contents = wavenet_export.contents(weights, shape)
+    elif plan.kind == "spectral":
+        from ..dsp import spectra
+        from ..nets.spectral_config import SpectralConfig
+        from . import spectral_export
+
+        own = SpectralConfig.of(plan.network)
+        network, rate, hop = own.to_dict(), spectra.RATE, spectra.PER_CODE * spectra.HOP
+        contents = spectral_export.contents({k.removeprefix("net."): v for k, v in weights.items()}, own)
     else:
         from ..dsp.partials import HOP, RATE
         from ..dsp.timbre import PER_CODE

@@ -15,9 +15,10 @@ from safetensors.torch import save
 from ..errors import MissingExtra
 
 
-def half_weights(module: torch.nn.Module) -> bytes:
-    """The module's weights as a safetensors file in float16."""
-    return save({k: v.detach().cpu().to(torch.float16).contiguous() for k, v in module.state_dict().items()})
+def weights(module: torch.nn.Module, *, half: bool = True) -> bytes:
+    """The module's weights as a safetensors file, in float16 or as they are."""
+    state = {k: v.detach().cpu() for k, v in module.state_dict().items()}
+    return save({k: (v.to(torch.float16) if half else v).contiguous() for k, v in state.items()})
 
 
 def graph(
@@ -25,12 +26,13 @@ def graph(
     inputs: Mapping[str, torch.Tensor] | Mapping[str, torch.Tensor | list[torch.Tensor]],
     outputs: str | Sequence[str],
     *,
-    free: int = 2,
+    free: int | Mapping[str, int] = 2,
+    half: bool = True,
 ) -> bytes:
-    """The module as an ONNX file whose large weights are kept in float16 and widened when it is loaded.
+    """The module as an ONNX file; with `half` its large weights are kept in float16 and widened when it is loaded.
 
-    inputs: examples by the names of the forward's parameters, their first `free` axes free; those of a sequence
-    become NAME_0, NAME_1 and so on. Raises MissingExtra without onnx.
+    inputs: examples by the names of the forward's parameters, their first `free` axes free, of all alike or by name (2 of those
+    not named); those of a sequence become NAME_0, NAME_1 and so on. Raises MissingExtra without onnx.
     """
     try:
         import onnx
@@ -38,17 +40,18 @@ def graph(
     except ImportError as e:
         raise MissingExtra("export to ONNX", "train") from e
 
-    def axes(x: torch.Tensor) -> dict[int, Any]:
-        return dict.fromkeys(range(min(free, x.dim())), torch.export.Dim.DYNAMIC)
+    def axes(name: str, x: torch.Tensor) -> dict[int, Any]:
+        count = free if isinstance(free, int) else free.get(name, 2)
+        return dict.fromkeys(range(min(count, x.dim())), torch.export.Dim.DYNAMIC)
 
     names, shapes = list[str](), dict[str, Any]()
     for name, value in inputs.items():
         if isinstance(value, torch.Tensor):
             names.append(name)
-            shapes[name] = axes(value)
+            shapes[name] = axes(name, value)
         else:
             names += [f"{name}_{i}" for i in range(len(value))]
-            shapes[name] = [axes(v) for v in value]
+            shapes[name] = [axes(name, v) for v in value]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The exporter warns of its own insides; none of it is for whoever exports.
         warnings.simplefilter("ignore")
@@ -64,7 +67,7 @@ def graph(
         model = onnx.load(str(path))
     kept = []
     for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+        if not half or tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
             kept.append(tensor)
             continue
         small = numpy_helper.from_array(numpy_helper.to_array(tensor).astype("float16"), tensor.name + "_half")

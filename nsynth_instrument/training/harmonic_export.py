@@ -8,7 +8,8 @@ import torch
 
 from ..dsp.timbre import COND, IN
 from ..nets.harmonic import Harmonic, HarmonicConfig
-from .graphs import graph, half_weights
+from . import graphs
+from .graphs import graph
 
 
 class _Encoder(torch.nn.Module):
@@ -37,7 +38,7 @@ def contents(weights: Mapping[str, torch.Tensor], config: HarmonicConfig) -> dic
     net.eval()
     blank = torch.zeros
     return {
-        "weights.safetensors": half_weights(net),
+        "weights.safetensors": graphs.weights(net),
         "encoder.onnx": graph(_Encoder(net), {"heard": blank(2, 80, IN), "told": blank(2, 80, COND)}, "codes"),
         "decoder.onnx": graph(
             _Decoder(net),

@@ -90,6 +90,15 @@ def prepare(plan: TrainingPlan, data: Path, cache: Path, progress: Progress) -> 
             for name, notes in recordings.build(rows, cache, rate=HEARD, hop=STEP):
                 progress(name, notes)
             task = ClassifierTask([i for i in recordings.load(cache) if i.name in rows], labels(data), ears, notes_wanted)
+        elif plan.kind == "spectral":
+            from ..dsp.spectra import RATE
+            from ..nets.spectral_config import SpectralConfig
+            from .spectral import HOP, SpectralRecipe, SpectralTask
+
+            form, wanted = SpectralConfig.of(plan.network), SpectralRecipe(**plan.recipe)
+            for name, notes in recordings.build(rows, cache, rate=RATE, hop=HOP):
+                progress(name, notes)
+            task = SpectralTask([i for i in recordings.load(cache) if i.name in rows], form, wanted)
         else:
             from ..nets.harmonic import HarmonicConfig
             from .harmonic import HarmonicTask, Recipe

@@ -10,7 +10,8 @@ from torch import Tensor
 from ..dsp.mulaw import CLASSES, ZERO
 from ..nets.wavenet import Decoder, WaveNet, sample
 from ..nets.wavenet_config import WaveNetConfig
-from .graphs import graph, half_weights
+from . import graphs
+from .graphs import graph
 
 
 class _Step(torch.nn.Module):
@@ -64,7 +65,7 @@ def contents(weights: Mapping[str, Tensor], config: WaveNetConfig) -> dict[str, 
     }
     outputs = ["classes", "heard_next", *(f"kept_{i}" for i in range(c.layers))]
     return {
-        "weights.safetensors": half_weights(net),
+        "weights.safetensors": graphs.weights(net),
         "encoder.onnx": graph(net.encoder, {"signal": blank(2, 3 * c.steps, c.bands)}, "codes"),
         "condition.onnx": graph(net.decoder.condition, {"input": blank(2, c.conditions)}, "folded", free=1),
         "step.onnx": graph(_Step(net.decoder), inputs, outputs, free=1),
