@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "devices": (".live.commands:devices", "List the audio and MIDI devices."),
     "check": (".writers.commands:check", "Check a pack: its files, zones and loops."),
     "evaluate": (".evaluate.commands:evaluate", "Judge models: the paper's table, the voice's bars."),
+    "rainbowgram": (".preview.commands:rainbowgram", "Picture sounds as the NSynth paper does."),
     "dataset": (".dataset.commands:dataset", "Make and read datasets in the NSynth format."),
     "train": (".training.commands:train", "Train a model."),
     "export": (".training.commands:export", "Turn a trained model into a bundle."),
