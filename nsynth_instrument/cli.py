@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dataset": (".dataset.commands:dataset", "Make and read datasets in the NSynth format."),
     "train": (".training.commands:train", "Train a model."),
     "export": (".training.commands:export", "Turn a trained model into a bundle."),
+    "import-magenta": (".training.magenta_commands:import_magenta", "Turn a published NSynth checkpoint into a model."),
     "bank": (".training.bank_commands:bank", "Give a model the instruments of soundfonts."),
 }
 """Each command's module and attribute, and its line in --help."""

@@ -92,7 +92,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     soundfile.write(folder / split / "audio" / f"{key}.wav", note, 16000)
                     listing[key] = {
                         "instrument_str": name, "pitch": pitch, "velocity": velocity, "soundfont": "tones.sf2",
-                        "instrument_family_str": "flute", "instrument_source_str": "acoustic",
+                        "instrument_family": 2, "instrument_source": 0,
                     }  # fmt: skip
         (folder / split / "examples.json").write_text(json.dumps(listing))
     return folder

@@ -31,9 +31,9 @@ def instrument(about: About, sounds: Sequence[Sound], codec: Codec) -> Instrumen
     """The notes as the codec's codes.
 
     One note keeps its own length. Several share one, the median hold: what holds its level is brought to it by a loop,
-    what dies away by silence.
+    what dies away by silence. A codec that knows one length alone gets that.
     """
-    frames = round((_hold(sounds) + RELEASE) * FRAME_RATE)
+    frames = codec.frames or round((_hold(sounds) + RELEASE) * FRAME_RATE)
     notes = [Note(s.pitch, s.velocity) for s in sounds]
     audio = [resample(at_length(s, frames), RATE, codec.rate) for s in sounds]
     codes = [c[:frames] for c in codec.encode(audio, notes)]

@@ -28,7 +28,8 @@ def capture(
     """Make an instrument NAME of your own recordings; one note is enough.
 
     FILE is a WAV, AIFF, FLAC, OGG or MP3 of one note, an SFZ, or a preset of a soundfont as file.sf2#BANK:PROGRAM; FOLDER
-    holds such sounds, or notes in the NSynth format. Prints the folder of the instrument, and on stderr a line a note.
+    holds such sounds, or notes in the NSynth format (a .tfrecord too), of which set#INSTRUMENT names one instrument.
+    Prints the folder of the instrument, and on stderr a line a note.
     """
     from ..bundle import DEFAULT, find
     from ..errors import NsynthError, UsageError

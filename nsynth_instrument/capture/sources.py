@@ -61,7 +61,7 @@ class Source:
 def is_source(text: str) -> bool:
     """Whether `text` names something on the disk that can be captured, rather than an instrument."""
     path, _ = split(text)
-    return path.exists() or path.suffix.lower() in (*ENDINGS, ".sfz", ".sf2", ".sf3") or "/" in text or "\\" in text
+    return path.exists() or path.suffix.lower() in (*ENDINGS, ".sfz", ".sf2", ".sf3", ".tfrecord") or "/" in text or "\\" in text
 
 
 def read(texts: Sequence[str], stack: ExitStack) -> Source:
@@ -89,6 +89,8 @@ def _one(text: str, stack: ExitStack) -> Source:
     ending = path.suffix.lower()
     if ending == ".sfz":
         return _sfz(path)
+    if ending == ".tfrecord":
+        return _nsynth(path, part)
     if ending in (".sf2", ".sf3"):
         return _preset(path, part, stack)
     return Source((_file(path),), path.stem)
@@ -125,7 +127,7 @@ def _read(path: Path, *, loop: tuple[int, int] | None, offset: int = 0) -> tuple
 
 
 def _folder(folder: Path, part: str) -> Source:
-    if (folder / "examples.json").is_file():
+    if any(next(folder.glob(kind), None) for kind in ("examples.json", "*/examples.json", "*.tfrecord")):
         return _nsynth(folder, part)
     maps = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".sfz" and not p.name.startswith("."))
     if len(maps) == 1:

@@ -46,9 +46,10 @@ _NAME = re.compile(r"[A-Za-z0-9_#+=,.\-]{1,200}")
 class Example:
     """A note: the standard fields, and its sound when asked for.
 
-    note, instrument: numbers unique in a set; pitch, velocity: 0..127; sample_rate: Hz; qualities: ten of 0 and 1 in
-    the order of QUALITIES; instrument_family, instrument_source: places in FAMILIES and SOURCES; split: the folder
-    that holds it, or nothing; extra: other keys of examples.json (preset_name, soundfont, bank, program of a build).
+    note, instrument: numbers unique in a set; pitch, velocity: 0..127; sample_rate: Hz; qualities: ten of 0 and 1 in the
+    order of QUALITIES; instrument_family, instrument_source: places in FAMILIES and SOURCES; split: the folder that holds
+    it, or nothing; path: the sound's own file, or nothing where it lies in a record; extra: other keys of examples.json
+    (preset_name, soundfont, bank, program of a build).
     """
 
     note_str: str
@@ -63,6 +64,7 @@ class Example:
     instrument_source: int
     load: Callable[[], Audio] = field(repr=False, compare=False)
     split: str = ""
+    path: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
@@ -89,7 +91,7 @@ class Example:
         return {**{key: getattr(self, key) for key in _STANDARD}, **self.extra}
 
 
-def from_entry(name: str, entry: Mapping[str, Any], load: Callable[[], Audio], *, split: str = "") -> Example:
+def from_entry(name: str, entry: Mapping[str, Any], load: Callable[[], Audio], *, split: str = "", path: str = "") -> Example:
     """An example of what stands under `name` in examples.json, every field checked. Raises ValueError saying what is wrong."""
     if not _NAME.fullmatch(name) or name.startswith("."):
         raise ValueError("its name cannot be that of a file")
@@ -114,6 +116,7 @@ def from_entry(name: str, entry: Mapping[str, Any], load: Callable[[], Audio], *
         instrument_source=_whole(entry, "instrument_source", len(SOURCES) - 1),
         load=load,
         split=split,
+        path=path,
         extra={key: value for key, value in entry.items() if key not in _STANDARD},
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import wave
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from .. import audio
 from ..errors import DataError
 from . import tfrecord
 from .example import SPLITS, Example, from_entry
+
+_SHARD = re.compile(r"(.+\.tfrecord)-(\d{5})-of-(\d{5})")
 
 
 class Dataset:
@@ -105,7 +108,8 @@ def read_listing(path: Path, sounds: Path, *, split: str = "") -> Iterator[Examp
     for name, entry in table.items():
         try:
             rate = entry.get("sample_rate", 16000) if isinstance(entry, dict) else None
-            yield from_entry(name, entry, functools.partial(read_wav, sounds / f"{name}.wav", rate), split=split)
+            file = sounds / f"{name}.wav"
+            yield from_entry(name, entry, functools.partial(read_wav, file, rate), split=split, path=str(file))
         except ValueError as e:
             yield f"{path}: note {name[:80]!r}: {e}"
 
@@ -117,20 +121,34 @@ def _found(path: Path) -> Iterator[Example | str]:
     elif (path / "examples.json").is_file():
         listings, records = [path / "examples.json"], []
     else:
-        listings = sorted(path.glob("*/examples.json"), key=lambda p: _order(p.parent.name))
-        records = [] if listings else sorted(path.glob("*.tfrecord"), key=lambda p: _order(_split_of(p)))
+        listings = sorted(path.glob("*/examples.json"), key=lambda p: _order(_split_of(p.parent)))
+        records = [] if listings else _records(path)
     if not listings and not records:
         raise DataError(f"{path} holds no set of notes: neither examples.json nor a .tfrecord; give its folder")
     for listing in listings:
-        yield from read_listing(listing, listing.parent / "audio", split=listing.parent.name)
+        yield from read_listing(listing, listing.parent / "audio", split=_split_of(listing.parent.resolve()))
     for file in records:
         for item in tfrecord.examples(file, split=_split_of(file)):
             yield item if isinstance(item, Example) else f"{file}: {item}"
 
 
+def _records(folder: Path) -> list[Path]:
+    """The TFRecords of a folder, whole or in shards, NAME.tfrecord-00000-of-00004. Raises DataError when a shard is not there."""
+    files = sorted(folder.glob("*.tfrecord*"), key=lambda p: (*_order(_split_of(p)), p.name))
+    shards: dict[tuple[str, int], set[int]] = {}
+    for name, shard, of in (m.groups() for p in files if (m := _SHARD.fullmatch(p.name))):
+        shards.setdefault((name, int(of)), set()).add(int(shard))
+    for (name, of), there in shards.items():
+        missing = sorted(set(range(of)) - there)
+        if missing:
+            raise DataError(f"{folder / name} lacks shard {missing[0]} of {of}; get it, or name the files one by one")
+    return [p for p in files if p.suffix == ".tfrecord" or _SHARD.fullmatch(p.name)]
+
+
 def _split_of(path: Path) -> str:
-    """`train` of nsynth-train.tfrecord."""
-    return path.stem.rsplit("-", 1)[-1]
+    """`train` of train, nsynth-train, nsynth-train.tfrecord and nsynth-train.tfrecord-00000-of-00004."""
+    found = _SHARD.fullmatch(path.name)
+    return Path(found[1] if found else path.name).stem.rsplit("-", 1)[-1]
 
 
 def _order(split: str) -> tuple[int, str]:

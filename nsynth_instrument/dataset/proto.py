@@ -27,7 +27,7 @@ def features(data: memoryview) -> dict[str, Value]:
         for pair in _nested(features, 1):
             key = b"".join(bytes(k) for k in _nested(pair, 1)).decode("utf-8")
             for value in _nested(pair, 2):
-                for kind, body in _fields(value):
+                for kind, body in fields(value):
                     if isinstance(body, memoryview) and kind in _LISTS:
                         found[key] = _LISTS[kind](body)
     return found
@@ -38,7 +38,7 @@ def _bytes_list(body: memoryview) -> Value:
 
 
 def _float_list(body: memoryview) -> Value:
-    chunks = [np.frombuffer(v, "<f4") for _, v in _fields(body) if isinstance(v, memoryview) and len(v) % 4 == 0]
+    chunks = [np.frombuffer(v, "<f4") for _, v in fields(body) if isinstance(v, memoryview) and len(v) % 4 == 0]
     return chunks[0] if len(chunks) == 1 else np.concatenate([*chunks, np.zeros(0, np.float32)])
 
 
@@ -47,13 +47,13 @@ def _int64_list(body: memoryview) -> Value:
 
 
 def _integers(body: memoryview) -> Iterator[int]:
-    for _, v in _fields(body):
+    for _, v in fields(body):
         if isinstance(v, int):
             yield v
             continue
         at = 0
         while at < len(v):
-            value, at = _varint(v, at)
+            value, at = varint(v, at)
             yield value
 
 
@@ -81,21 +81,21 @@ def _feature(value: Value) -> bytes:
 
 
 def _nested(data: memoryview, number: int) -> Iterator[memoryview]:
-    return (v for n, v in _fields(data) if n == number and isinstance(v, memoryview))
+    return (v for n, v in fields(data) if n == number and isinstance(v, memoryview))
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field of a message: varints as int, all else as the bytes. Raises ValueError."""
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         wire = tag & 7
         if wire == 0:
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
             yield tag >> 3, value
             continue
         if wire == 2:
-            size, at = _varint(data, at)
+            size, at = varint(data, at)
         else:
             size = {1: 8, 5: 4}.get(wire, -1)
         if size < 0 or at + size > len(data):
@@ -104,7 +104,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         at += size
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """The number at `at`, and where it ends. Raises ValueError when there is none."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):

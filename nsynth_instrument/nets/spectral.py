@@ -10,10 +10,7 @@ from ..codes import DIMS
 from ..dsp.spectra import BINS, HARMONICS, LATENT
 from ..dsp.timbre import COND
 from .harmonic import Block
-from .spectral_config import DECODER, ENCODER, ENVELOPE, EPSILON, LEAK, NATS, NOISE, OUT, SpectralConfig, Strides, grid
-
-PITCH = 128
-"""Numbers that stand for a key."""
+from .spectral_config import DECODER, ENCODER, ENVELOPE, EPSILON, LEAK, NATS, NOISE, OUT, PITCH, SpectralConfig, Strides, grid
 
 
 class Convolution(nn.Module):

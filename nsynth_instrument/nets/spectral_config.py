@@ -39,6 +39,9 @@ DECODER: tuple[tuple[str, int, Strides, int], ...] = (
     ("5", 4, (2, 2), 256), ("6", 4, (2, 2), 128), ("7", 4, (2, 2), 128), ("8", 5, (2, 2), 128), ("8_1", 5, (2, 1), 128),
 )  # fmt: skip
 
+PITCH = 128
+"""Numbers that stand for a key."""
+
 
 @dataclass(frozen=True)
 class SpectralConfig:

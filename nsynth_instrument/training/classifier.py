@@ -42,7 +42,7 @@ class ClassifierRecipe:
 
 def labels(data: Path) -> Labels:
     """Qualities of each note of a dataset by instrument, key and velocity."""
-    return {(n.instrument_str, n.pitch, n.velocity): n.qualities for n in Dataset.open(data)}
+    return {(n.instrument_str, n.pitch, n.velocity): n.qualities for n in Dataset.open(data, skip_damaged=True)}
 
 
 class ClassifierTask:

@@ -13,13 +13,14 @@ MODELS = Path("exports/models")
 
 @click.command(epilog="Example: nsynth-instrument train wavenet-small4 --data dataset --run runs/wavenet --minutes 60")
 @click.argument("plan")
-@click.option("--data", type=_FOLDER, required=True, help="A dataset in the NSynth format, with train and valid splits.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="An NSynth set: json and wav, or TFRecords.")
 @click.option("--run", type=_FOLDER, required=True, help="The run's folder; one that holds a run goes on.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="How long.  [default: until interrupted]")
 @click.option("--finish", is_flag=True, help="Let the learning rate fall to 0 over these minutes; writes the best only.")
 @click.option("--init", type=click.Path(path_type=Path, dir_okay=False), help="First weights, a safetensors file.")
 @click.option("--cache", type=_FOLDER, help="Where prepared data is kept.  [default: DATA-KIND, beside DATA]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Processor cores to use.  [default: all]")
+@click.option("--skip-damaged", is_flag=True, help="Leave out notes of DATA that cannot be read.")
 def train(
     *,
     plan: str,
@@ -30,6 +31,7 @@ def train(
     init: Path | None,
     cache: Path | None,
     threads: int | None,
+    skip_damaged: bool,
 ) -> None:
     """Train by PLAN, a shipped one (harmonic, spectral-small, wavenet-small4, wavenet-h512) or a TOML file.
 
@@ -51,7 +53,11 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     folder = cache or data.with_name(f"{data.name}-{chosen.kind}")
-    task, schedule, about = prepare(chosen, data, folder, lambda name, notes: click.echo(f"{name}: {notes} notes", err=True))
+
+    def told(name: str, notes: int) -> None:
+        click.echo(f"{name}: {notes} notes", err=True)
+
+    task, schedule, about = prepare(chosen, data, folder, told, skip_damaged=skip_damaged)
     remember(run, chosen, about)
     going = Run(run, task, schedule, init=init)
     for p in going.train(minutes or float("inf"), finish=finish):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import audio as sound
+from ..dataset.nsynth import Dataset
 from ..dsp.partials import HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
-from ..errors import DataError
+from ..errors import AudioError, DataError
 
 VERSION = 1
 FRAMES = 500
@@ -94,7 +95,7 @@ def build(
 ) -> Iterator[tuple[str, int]]:
     """Analyse instruments that are not in `root` yet; yields each one's name and number of notes as it is done.
 
-    notes: by instrument, rows with `path`, `pitch`, `velocity` and what shall be remembered of it.
+    notes: by instrument, rows as `rows` has them.
     """
     todo = [(name, list(rows), root / name) for name, rows in notes.items() if not (root / name / "about.json").exists()]
     root.mkdir(parents=True, exist_ok=True)
@@ -109,7 +110,9 @@ def _instrument(job: tuple[str, list[Mapping[str, Any]], Path]) -> tuple[str, in
     parts: dict[str, list[npt.NDArray[Any]]] = {"level": [], "offset": [], "noise": [], "deviation": []}
     start = kept = 0
     for row in rows:
-        audio, _ = sound.read(row["path"], rate=RATE)
+        audio = note_sound(row, RATE)
+        if audio is None:
+            continue
         note = analyse(sound.fit(audio, FRAMES * HOP), row["pitch"])
         peak = float(note.level.max())
         if peak < -70:  # nothing but noise or silence at this key
@@ -129,35 +132,47 @@ def _instrument(job: tuple[str, list[Mapping[str, Any]], Path]) -> tuple[str, in
             np.save(f, array)
     with sound.whole(folder / "index.npy") as part, part.open("wb") as f:
         np.save(f, index[:kept])
-    about = {k: rows[0][k] for k in rows[0] if k not in ("path", "pitch", "velocity")} | {"version": VERSION}
+    about = {k: rows[0][k] for k in rows[0] if k not in NOTE} | {"version": VERSION}
     with sound.whole(folder / "about.json") as part:
         part.write_text(json.dumps(about), "utf-8")
     return name, kept
 
 
-def rows(data: Path) -> dict[str, list[dict[str, Any]]]:
-    """Rows for `build` from NSynth-format folders below `data`, each with its split. Raises DataError if there is none."""
+def rows(data: Path, *, skip_damaged: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """Rows for `build` of a set in the NSynth format, each with its split, by instrument: what to load, and what is known of it.
+
+    A damaged note raises DataError, or is left out, now or when it is read. Raises DataError also for a set without notes.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
-    for listing in _listings(data):
-        for key, e in json.loads(listing.read_text("utf-8")).items():
-            found.setdefault(str(e["instrument_str"]), []).append(
-                {
-                    "path": str(listing.parent / "audio" / f"{key}.wav"),
-                    "pitch": int(e["pitch"]),
-                    "velocity": int(e["velocity"]),
-                    "split": listing.parent.name,
-                    "family": e["instrument_family_str"],
-                    "source": e["instrument_source_str"],
-                    **{k: e[k] for k in ("preset_name", "soundfont", "bank", "program") if k in e},
-                }
-            )
+    for e in Dataset.open(data, skip_damaged=skip_damaged):
+        found.setdefault(e.instrument_str, []).append(
+            {
+                "load": e.load,
+                "rate": e.sample_rate,
+                "skip": skip_damaged,
+                "path": e.path,
+                "pitch": e.pitch,
+                "velocity": e.velocity,
+                "split": e.split,
+                "family": e.instrument_family_str,
+                "source": e.instrument_source_str,
+                **{k: e.extra[k] for k in ("preset_name", "soundfont", "bank", "program") if k in e.extra},
+            }
+        )
     if not found:
-        raise DataError(f"{data} holds no examples.json; make a dataset with nsynth-instrument dataset build")
+        raise DataError(f"{data} holds no notes; make a dataset with nsynth-instrument dataset build")
     return found
 
 
-def _listings(data: Path) -> Iterable[Path]:
-    return [data / "examples.json"] if (data / "examples.json").exists() else sorted(data.glob("*/examples.json"))
+def note_sound(row: Mapping[str, Any], rate: int) -> sound.Audio | None:
+    """The sound of a row at `rate` Hz; None for a damaged one that shall be left out."""
+    try:
+        return sound.resample(row["load"](), row["rate"], rate)
+    except (AudioError, DataError):
+        if row["skip"]:
+            return None
+        raise
 
 
-
+NOTE = ("load", "rate", "skip", "path", "pitch", "velocity")
+"""What in a row is one note's own; the rest is its instrument's."""

@@ -59,16 +59,19 @@ def load(name: str) -> TrainingPlan:
     return TrainingPlan.of(path.stem, _toml(path), where=str(path))
 
 
-def prepare(plan: TrainingPlan, data: Path, cache: Path, progress: Progress) -> tuple[Task, Schedule, dict[str, Any]]:
+def prepare(
+    plan: TrainingPlan, data: Path, cache: Path, progress: Progress, *, skip_damaged: bool = False
+) -> tuple[Task, Schedule, dict[str, Any]]:
     """The task over the dataset in `data`, its schedule, and what shall be remembered of the data.
 
-    What the network hears is computed once and kept in `cache`; progress(instrument, notes) as each is done. Raises
-    DataError when the dataset is missing or too small, or a setting is unknown.
+    What the network hears is computed once and kept in `cache`; progress(instrument, notes) as each is done. Notes that
+    are damaged are left out with `skip_damaged`. Raises DataError when the dataset is missing or too small, or a
+    setting is unknown.
     """
     from . import features, recordings
 
     schedule = with_overrides(Schedule(), plan.schedule)
-    rows = features.rows(data)
+    rows = features.rows(data, skip_damaged=skip_damaged)
     task: Task
     try:
         if plan.kind == "wavenet":

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import audio as sound
+from .features import NOTE, note_sound
 
 VERSION = 1
 SECONDS = 4.0
@@ -65,7 +66,7 @@ def build(
 ) -> Iterator[tuple[str, int]]:
     """Keep the instruments that are not in `root` yet, at `rate` Hz; yields each one's name and number of notes as it is done.
 
-    notes: by instrument, rows with `path`, `pitch`, `velocity` and what shall be remembered of it (`features.rows`).
+    notes: by instrument, rows as `features.rows` has them.
     """
     fresh = [n for n in notes if not (root / n / "about.json").exists()]
     todo = [(n, list(notes[n]), root / n, rate, hop) for n in fresh]
@@ -82,7 +83,10 @@ def _instrument(job: tuple[str, list[Mapping[str, Any]], Path, int, int]) -> tup
     index = np.zeros(len(rows), _INDEX)
     kept = 0
     for row in rows:
-        note = np.clip(sound.fit(sound.read(row["path"], rate=rate)[0], samples), -1, 1)
+        heard = note_sound(row, rate)
+        if heard is None:
+            continue
+        note = np.clip(sound.fit(heard, samples), -1, 1)
         if np.abs(note).max() < 1e-3:
             continue
         audio[kept], index[kept] = np.rint(note * 32767), (row["pitch"], row["velocity"])
@@ -94,7 +98,7 @@ def _instrument(job: tuple[str, list[Mapping[str, Any]], Path, int, int]) -> tup
     for part_name, array in (("audio", audio[:kept]), ("index", index[:kept]), ("level", np.sqrt((blocks**2).mean(axis=2)))):
         with sound.whole(folder / f"{part_name}.npy") as part, part.open("wb") as f:
             np.save(f, array)
-    known = {k: rows[0][k] for k in rows[0] if k not in ("path", "pitch", "velocity")}
+    known = {k: rows[0][k] for k in rows[0] if k not in NOTE}
     about = known | {"version": VERSION, "rate": rate, "hop": hop}
     with sound.whole(folder / "about.json") as part:
         part.write_text(json.dumps(about), "utf-8")

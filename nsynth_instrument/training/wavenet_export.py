@@ -46,11 +46,11 @@ class _Step(torch.nn.Module):
         return (drawn, heard, *now)
 
 
-def contents(weights: Mapping[str, Tensor], config: WaveNetConfig) -> dict[str, bytes]:
-    """Files by name: `weights.safetensors` (float16), `encoder.onnx`, `condition.onnx`, `step.onnx`."""
+def contents(weights: Mapping[str, Tensor], config: WaveNetConfig, *, half: bool = True) -> dict[str, bytes]:
+    """Files by name: `weights.safetensors`, `encoder.onnx`, `condition.onnx`, `step.onnx`; exact without `half`."""
     net = WaveNet(config)
     # The graphs get what the file holds: one set of weights, rounded once.
-    net.load_state_dict({k: v.to(torch.float16).float() for k, v in weights.items()})
+    net.load_state_dict({k: v.to(torch.float16).float() if half else v for k, v in weights.items()})
     net.eval()
     blank, c = torch.zeros, config
     rows = net.decoder.condition.out_features
@@ -65,8 +65,8 @@ def contents(weights: Mapping[str, Tensor], config: WaveNetConfig) -> dict[str, 
     }
     outputs = ["classes", "heard_next", *(f"kept_{i}" for i in range(c.layers))]
     return {
-        "weights.safetensors": graphs.weights(net),
-        "encoder.onnx": graph(net.encoder, {"signal": blank(2, 3 * c.steps, c.bands)}, "codes"),
-        "condition.onnx": graph(net.decoder.condition, {"input": blank(2, c.conditions)}, "folded", free=1),
-        "step.onnx": graph(_Step(net.decoder), inputs, outputs, free=1),
+        "weights.safetensors": graphs.weights(net, half=half),
+        "encoder.onnx": graph(net.encoder, {"signal": blank(2, 3 * c.steps, c.bands)}, "codes", half=half),
+        "condition.onnx": graph(net.decoder.condition, {"input": blank(2, c.conditions)}, "folded", free=1, half=half),
+        "step.onnx": graph(_Step(net.decoder), inputs, outputs, free=1, half=half),
     }

@@ -1,0 +1,79 @@
+"""What reads a set reads it in both forms: training, capture; damage is told by its offset, and left out when asked."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from nsynth_instrument.capture import sources
+from nsynth_instrument.dataset import tfrecord
+from nsynth_instrument.dataset.nsynth import Dataset
+from nsynth_instrument.errors import DataError
+from nsynth_instrument.training import recordings
+from nsynth_instrument.training.features import rows
+
+
+@pytest.fixture
+def records(tones: Path, tmp_path: Path) -> Path:
+    """The set of tones as TFRecords, one of them in two shards."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    train, valid = list(Dataset.open(tones / "train")), Dataset.open(tones / "valid")
+    tfrecord.write(folder / "nsynth-train.tfrecord-00000-of-00002", train[:9])
+    tfrecord.write(folder / "nsynth-train.tfrecord-00001-of-00002", train[9:])
+    tfrecord.write(folder / "nsynth-valid.tfrecord", valid)
+    return folder
+
+
+def kept(data: Path, cache: Path, **options: bool) -> dict[str, recordings.Recorded]:
+    list(recordings.build(rows(data, **options), cache, rate=16000, hop=512, workers=1))
+    return {i.name: i for i in recordings.load(cache)}
+
+
+def test_training_hears_the_same_of_files_and_of_records(tones: Path, records: Path, tmp_path: Path) -> None:
+    files, same = kept(tones, tmp_path / "a"), kept(records, tmp_path / "b")
+    assert list(files) == list(same) == ["a", "b", "c"]
+    for name, instrument in files.items():
+        assert same[name].about["split"] == instrument.about["split"]
+        np.testing.assert_array_equal(same[name].index, instrument.index)
+        np.testing.assert_array_equal(same[name].audio, instrument.audio)
+
+
+def test_folders_as_they_are_downloaded_have_their_splits(tones: Path, tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        shutil.copytree(tones / split, tmp_path / f"nsynth-{split}")
+    assert [n.split for n in Dataset.open(tmp_path)] == ["train"] * 16 + ["valid"] * 8
+    assert {n.split for n in Dataset.open(tmp_path / "nsynth-valid")} == {"valid"}
+
+
+def test_a_missing_shard_is_told(records: Path) -> None:
+    (records / "nsynth-train.tfrecord-00000-of-00002").unlink()
+    with pytest.raises(DataError, match="lacks shard 0 of 2"):
+        Dataset.open(records)
+    assert len(Dataset.open(records / "nsynth-train.tfrecord-00001-of-00002")) == 7
+
+
+def test_a_damaged_record_stops_training_with_its_offset_or_is_left_out(records: Path, tmp_path: Path) -> None:
+    file = records / "nsynth-valid.tfrecord"
+    data = bytearray(file.read_bytes())
+    length = len(data) // 8
+    data[3 * length + length // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DataError, match=rf"nsynth-valid.tfrecord: record at byte {3 * length}: .* checksum"):
+        kept(records, tmp_path / "a")
+    left = kept(records, tmp_path / "b", skip_damaged=True)
+    assert [len(i.index) for i in left.values()] == [8, 8, 7]
+
+
+def test_an_instrument_of_records_can_be_captured(records: Path) -> None:
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        found = sources.read([f"{records}#b"], stack)
+        assert [(t.pitch, t.velocity) for t in found.takes] == [(float(p), v) for p in (45, 46, 57, 69) for v in (50, 100)]
+        audio, _ = found.takes[0].load()
+    assert len(audio) == 24000
+    assert (found.family, found.source) == ("flute", "acoustic")
