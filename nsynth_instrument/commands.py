@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .codes import WEIGHTINGS, Morph
+from .codes import WEIGHTINGS, Course, Morph
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,18 +20,22 @@ if TYPE_CHECKING:
 
 PACKS = Path("exports/packs")
 """Where packs go when no folder is named, below the folder one is in."""
+_HALF = (0.5,)
+_BENDS = 9
+"""Most numbers of a course."""
 
 
 @click.command(epilog="Example: nsynth-instrument render --a flute --b bass --mix 0.25 --format sfz,sf2")
 @click.option("--a", metavar="NAME", help="The first sound: an instrument of `list`, or a sound file.")
 @click.option("--b", metavar="NAME", help="The second sound.")
-@click.option("--mix", type=float, metavar="0..1", help="How much of the second: 0 is all A, 1 is all B.  [default: 0.5]")
+@click.option("--mix", metavar="0..1", help="How much of the second: 0 is all A, 1 all B; 0:1 moves over a note.  [default: 0.5]")
 @click.option("--c", metavar="NAME", help="A third sound; with --d, the four are corners: A B above, C D below.")
 @click.option("--d", metavar="NAME", help="The fourth sound.")
-@click.option("--x", type=float, metavar="0..1", help="From A and C to B and D.  [default: 0.5]")
-@click.option("--y", type=float, metavar="0..1", help="From A and B to C and D.  [default: 0.5]")
+@click.option("--x", metavar="0..1", help="From A and C to B and D; 0:1 moves over a note.  [default: 0.5]")
+@click.option("--y", metavar="0..1", help="From A and B to C and D.  [default: 0.5]")
 @click.option("--steps", type=int, metavar="N", help="N positions from A to B, or N x N between four, for the mod wheel.")
 @click.option("--weighting", type=click.Choice(WEIGHTINGS), help="How four corners share a point.  [default: bilinear]")
+@click.option("--interpolation", metavar="HOW", help="Between codes: linear or spherical.  [default: linear]")
 @click.option("--preset", metavar="NAME|FILE", help="A plan to start from: one of `list`, or a TOML file.")
 @click.option("--name", help="What to call the pack.  [default: after the sounds]")
 @click.option("--grid", metavar="KEYS", help="keys (21-108), full (0-127), one key, 21-108, or 21-108/3.  [default: keys]")
@@ -100,9 +104,9 @@ def plan_of(
     b: str | None,
     c: str | None,
     d: str | None,
-    mix: float | None,
-    x: float | None,
-    y: float | None,
+    mix: str | None,
+    x: str | None,
+    y: str | None,
     steps: int | None,
     weighting: str | None,
     **others: Any,
@@ -119,11 +123,11 @@ def plan_of(
     if formats is not None:
         change["formats"] = parse_formats(formats)
     if preset is None:
-        morph, suffix = _morph(a, b, c, d, mix, x, y, weighting)
+        morph, suffix = _morph((a, b, c, d), course("mix", mix), course("x", x), course("y", y), weighting)
         plan = RenderPlan("unnamed", morph, KEYBOARD)
     else:
         plan = load(preset)
-        morph, suffix = _remix(plan.morph, (a, b, c, d, x, y), mix)
+        morph, suffix = _remix(plan.morph, (a, b, c, d, x, y), course("mix", mix))
     if (plan.steps if steps is None else steps) > 1 and not mix is x is y is None:
         raise UsageError("--steps renders the whole way between the sounds; leave --mix, --x and --y out, or --steps")
     if weighting is not None:
@@ -135,26 +139,29 @@ def plan_of(
         change["grid"] = NoteGrid(plan.grid.pitches, layers) if grid is None else NoteGrid.parse(grid, layers)
     plan = dataclasses.replace(plan, morph=morph, **change)
     bank = read_bank(find(plan.model))
-    weights: dict[str, float] = {}
-    for sound, weight in plan.morph.weights:
-        full = which(sound, bank)
-        weights[full] = weights.get(full, 0.0) + weight
-    plan = dataclasses.replace(plan, morph=Morph.of(weights))
+    plan = dataclasses.replace(plan, morph=plan.morph.renamed(lambda sound: which(sound, bank)))
     start = plan.name if preset else "-".join(Path(n).stem.replace("#", "-") for n in plan.morph.names)
     return dataclasses.replace(plan, name=name or start + suffix)
 
 
+def course(option: str, text: str | None) -> Course | None:
+    """`0.25` stays, `0:1` or `0:1:0.5` moves from number to number over a note. Raises UsageError for what is neither."""
+    if text is None:
+        return None
+    try:
+        values = tuple(float(v) for v in text.split(":"))
+    except ValueError:
+        values = ()
+    if not 1 <= len(values) <= _BENDS:
+        raise UsageError(f"--{option} {text!r} is neither a number such as 0.25 nor a course such as 0:1 or 0:1:0")
+    return values
+
+
 def _morph(
-    a: str | None,
-    b: str | None,
-    c: str | None,
-    d: str | None,
-    mix: float | None,
-    x: float | None,
-    y: float | None,
-    weighting: str | None,
+    names: tuple[str | None, ...], mix: Course | None, x: Course | None, y: Course | None, weighting: str | None
 ) -> tuple[Morph, str]:
     """The morph asked for, and what it adds to the default name."""
+    a, b, c, d = names
     if a is None:
         raise UsageError("name what to render: --a and --b, or --preset; nsynth-instrument list shows what there is")
     if c is None and d is None:
@@ -164,15 +171,20 @@ def _morph(
             raise UsageError("--weighting is for four sounds; name --c and --d too")
         if b is None and mix is not None:
             raise UsageError("--mix is between two sounds; name the second with --b")
-        mix = 0.5 if mix is None else mix
-        return Morph.between(a, b or a, mix), "" if mix == 0.5 else f"-{100 * mix:g}"
+        return Morph.between(a, b or a, mix or _HALF), _suffix(mix)
     if b is None or c is None or d is None or mix is not None:
         raise UsageError("four sounds are --a, --b, --c and --d, placed by --x and --y; --mix is for two")
-    x, y = 0.5 if x is None else x, 0.5 if y is None else y
-    return Morph.corners(a, b, c, d, x, y, weighting or WEIGHTINGS[0]), "" if x == y == 0.5 else f"-{100 * x:g}-{100 * y:g}"
+    return Morph.corners(a, b, c, d, x or _HALF, y or _HALF, weighting or WEIGHTINGS[0]), _suffix(x, y)
 
 
-def _remix(morph: Morph, others: tuple[str | float | None, ...], mix: float | None) -> tuple[Morph, str]:
+def _suffix(*places: Course | None) -> str:
+    """What a pack's name says of where it lies: '-25', '-0to100', '-25-50'; nothing in the middle."""
+    if all(p is None or p == _HALF for p in places):
+        return ""
+    return "".join("-" + "to".join(f"{100 * v:g}" for v in p or _HALF) for p in places)
+
+
+def _remix(morph: Morph, others: tuple[str | None, ...], mix: Course | None) -> tuple[Morph, str]:
     """A preset's morph, at another mix if one is given."""
     if any(o is not None for o in others):
         raise UsageError("--preset names the sounds already; leave --a, --b, --c, --d, --x and --y out, or the preset")
@@ -180,7 +192,7 @@ def _remix(morph: Morph, others: tuple[str | float | None, ...], mix: float | No
         return morph, ""
     if len(morph.names) != 2:
         raise UsageError(f"--mix is between two sounds, and this preset has {len(morph.names)}")
-    return Morph.between(*morph.names, mix), f"-{100 * mix:g}"
+    return Morph.between(*morph.names, mix), _suffix(mix) or "-50"
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -219,7 +231,7 @@ def list_(*, model: str | None, as_json: bool) -> None:
                 }
                 for s in own
             ],
-            "presets": [{"name": n, "morph": dict(p.morph.weights), "model": p.model} for n, p in presets.items()],
+            "presets": [{"name": n, "morph": p.to_dict()["morph"], "model": p.model} for n, p in presets.items()],
             "models": [
                 {"name": b.name, "kind": b.kind, "rate": b.rate, "default": b.name == DEFAULT, "folder": str(b.folder)}
                 for b in installed()
@@ -241,11 +253,15 @@ def list_(*, model: str | None, as_json: bool) -> None:
                 for s in own
             ],
         )
-    _table(("preset", "sounds"), [(n, ", ".join(f"{s} {w:.0%}" for s, w in p.morph.weights)) for n, p in presets.items()])
+    _table(("preset", "sounds"), [(n, _shares(p.morph)) for n, p in presets.items()])
     _table(
         ("model", "kind", "rate", ""),
         [(b.name, b.kind, f"{b.rate} Hz", "default" if b.name == DEFAULT else "") for b in installed()],
     )
+
+
+def _shares(morph: Morph) -> str:
+    return ", ".join(f"{name} {' to '.join(f'{w:.0%}' for w in course)}" for name, course in morph.courses.items())
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -29,8 +29,4 @@ def find_instrument(bank: InstrumentBank, name: str) -> Instrument:
 
 def resolve(morph: Morph, bank: InstrumentBank) -> Morph:
     """The same morph with the instruments' full names. Raises UnknownName for one that is not in the bank."""
-    weights: dict[str, float] = {}
-    for name, weight in morph.weights:
-        full = find_instrument(bank, name).name
-        weights[full] = weights.get(full, 0.0) + weight
-    return Morph.of(weights)
+    return morph.renamed(lambda name: find_instrument(bank, name).name)

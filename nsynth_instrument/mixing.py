@@ -1,66 +1,131 @@
-"""Between instruments: the codes of a note that is a little of each."""
+"""Between instruments: the codes of a note that is a little of each, in one time, and as loud as between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from .bank import Instrument
-from .codecs import Kept
-from .codes import FRAME_RATE
+from .bank import Instrument, InstrumentBank
+from .codecs import Codec, Kept
+from .codes import FRAME_RATE, Morph
+from .dsp.align import align
 from .notes import Note
+from .trajectories import FINE, RELEASE, arc, line, read_at, stretch
 
 Floats = npt.NDArray[np.float32]
 
 REACH = 9
 """Semitones from a known note at which its details no longer help."""
-RELEASE = 1.0
-"""s from a note's release to its end, as in NSynth."""
+STEP = 4
+"""Semitones between the keys at which an instrument's level is asked for; between them it is interpolated."""
+LAYERS = (1, 25, 75, 127)
+"""Velocities at which it is."""
 
 
-def mix(sounds: Sequence[tuple[Instrument, float]], note: Note, frames: int) -> Floats:
-    """Codes float32 (frames, 16) of a note between instruments: the weighted mean of their codes."""
-    mixed: Floats = np.sum([np.float32(w) * stretch(i.at(note), frames) for i, w in sounds], axis=0, dtype=np.float32)
-    return mixed
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """What a codec makes a note of. codes (frames, 16); detail: see `Kept`; level: dB (4 frames,), or None for as it comes."""
+
+    codes: Floats
+    detail: tuple[Kept, ...]
+    level: Floats | None
 
 
-def details(sounds: Sequence[tuple[Instrument, float]], note: Note) -> list[Kept]:
-    """What is added of the instruments' own details: all of it at a known note, fading with distance in pitch.
+class Mixer:
+    """Notes of morphs of the instruments of a bank, `frames` code frames each.
 
-    Measured: at a known key it brings a note to the bound of the analysis; a quarter of an octave away half of it
-    helps; from nine semitones on none does.
+    Onsets, falls and releases are brought together (`dsp.align`) where the codec says levels; else sounds are mixed as time
+    goes. spherical: along arcs.
+    """
+
+    def __init__(self, bank: InstrumentBank, codec: Codec, frames: int, *, spherical: bool = False) -> None:
+        self._bank, self._codec, self._frames, self._spherical = bank, codec, frames, spherical
+        self._held = max(1.0, frames - RELEASE * FRAME_RATE)
+        self._known: dict[tuple[str, Note], Floats | None] = {}
+
+    def mix(self, jobs: Sequence[tuple[Morph, Note]]) -> list[Mixed]:
+        """What each note is made of; the same whatever others are asked for. Raises UnknownName."""
+        progress = (np.arange(FINE * self._frames) - 0.5 * (FINE - 1)) / (FINE * self._held)
+        found: dict[Morph, tuple[list[Instrument], Floats]] = {}
+        for morph in dict.fromkeys(m for m, _ in jobs):
+            weights = morph.at(progress)
+            heard = weights.max(axis=1) > 0
+            found[morph] = [self._bank[n] for n, yes in zip(morph.names, heard, strict=True) if yes], weights[heard]
+        asked: dict[str, list[Note]] = {}
+        for morph, note in jobs:
+            if len(found[morph][0]) > 1:
+                for instrument in found[morph][0]:
+                    asked.setdefault(instrument.name, []).append(note)
+        for name, notes in asked.items():
+            self._learn(self._bank[name], notes)
+        return [self._mix(*found[morph], note) for morph, note in jobs]
+
+    def _mix(self, sounds: Sequence[Instrument], weights: Floats, note: Note) -> Mixed:
+        codes = [stretch(i.at(note), self._frames) for i in sounds]
+        levels = [f for i in sounds if (f := self._level(i.name, note)) is not None] if len(sounds) > 1 else []
+        at: Sequence[Floats | None] = [None] * len(codes)
+        level = None
+        if levels:
+            places, level = align(np.stack(levels), weights, round(FINE * self._held))
+            codes = [read_at(c, p) for c, p in zip(codes, places, strict=True)]
+            at = list(places)
+        shares = weights.reshape(len(codes), self._frames, FINE).mean(axis=2)
+        mixed = arc(codes, shares) if self._spherical else line(codes, shares)
+        kept = [details(i, note, w, a) for i, w, a in zip(sounds, weights, at, strict=True)]
+        return Mixed(mixed, tuple(itertools.chain(*kept)), level)
+
+    def _learn(self, instrument: Instrument, notes: Sequence[Note]) -> None:
+        """Ask for the levels of an instrument around notes, as far as they are not known yet."""
+        near = dict.fromkeys(n for note in notes for n, _ in _around(note) if (instrument.name, n) not in self._known)
+        if near:
+            them = [alone(instrument, n, self._frames) for n in near]
+            found = self._codec.levels([m.codes for m in them], list(near), detail=[m.detail for m in them])
+            self._known |= {(instrument.name, n): found[i] if found else None for i, n in enumerate(near)}
+
+    def _level(self, name: str, note: Note) -> Floats | None:
+        """Level in dB (4 frames,) of an instrument alone at a note."""
+        total = np.zeros(FINE * self._frames, np.float32)
+        for near, weight in _around(note):
+            found = self._known[name, near]
+            if found is None:
+                return None
+            total += np.float32(weight) * found
+        return total
+
+
+def alone(instrument: Instrument, note: Note, frames: int) -> Mixed:
+    """A note of one instrument."""
+    return Mixed(stretch(instrument.at(note), frames), tuple(details(instrument, note)), None)
+
+
+def _around(note: Note) -> Iterator[tuple[Note, float]]:
+    """The notes whose levels answer for `note`, with weights (sum 1): by the key, and by the velocity's logarithm."""
+    low = note.pitch // STEP * STEP
+    up = (note.pitch - low) / STEP
+    layer = next(i for i, v in enumerate(LAYERS) if note.velocity <= v)
+    soft, loud = LAYERS[max(0, layer - 1)], LAYERS[layer]
+    harder = float(np.log(note.velocity / soft) / np.log(loud / soft)) if loud > soft else 1.0
+    for p, wp in ((low, 1 - up), (min(low + STEP, 127), up)):
+        for v, wv in ((soft, 1 - harder), (loud, harder)):
+            if wp * wv > 0:
+                yield Note(p, v), wp * wv
+
+
+def details(instrument: Instrument, note: Note, weight: float | Floats = 1.0, at: Floats | None = None) -> list[Kept]:
+    """What is added of an instrument's own details: all of them at a known note, fading with distance in pitch.
+
+    weight: of the instrument in the note, one number or (4 frames,); at: where it is read, see `Kept`. Measured: at a known
+    key they bring a note to the bound of the analysis; a quarter of an octave away half of them helps; from nine semitones on
+    none does.
     """
     out: list[Kept] = []
-    for instrument, weight in sounds:
-        if instrument.detail is not None:
-            for i, share in instrument.around(note):
-                near = max(0.0, 1 - abs(note.pitch - int(instrument.pitches[i])) / REACH)
-                if weight * share * near > 0:
-                    out.append((instrument.detail, i, weight * share * near))
+    if instrument.detail is not None:
+        for i, share in instrument.around(note):
+            near = share * max(0.0, 1 - abs(note.pitch - int(instrument.pitches[i])) / REACH)
+            if near > 0:
+                out.append(Kept(instrument.detail, i, np.multiply(weight, near, dtype=np.float32), at))
     return out
-
-
-def stretch(codes: Floats, frames: int) -> Floats:
-    """Codes (n, 16) as a note of another length: onset and release stay, what is held between them is cut or stretched.
-
-    A shorter note leaves the end of the held part out, and glides into the release from where it is; a longer one goes
-    through its held part, from 1 s on, more slowly.
-    """
-    if len(codes) == frames:
-        return codes
-    tail = round(RELEASE * FRAME_RATE)
-    held, wanted = len(codes) - tail, frames - tail
-    if held < 2 or wanted < 1:  # no note of NSynth's shape: the whole of it, faster or slower
-        whole: Floats = codes[np.rint(np.linspace(0, len(codes) - 1, frames)).astype(int)]
-        return whole
-    onset = min(round(FRAME_RATE), held - 1, wanted)
-    if wanted <= held:
-        blend = np.linspace(1, 0, tail, dtype=np.float32)[:, None]
-        return np.concatenate([codes[:wanted], codes[held:] + blend * (codes[wanted - 1] - codes[held - 1])])
-    at = np.linspace(onset, held - 1, wanted - onset)
-    low = np.minimum(at.astype(int), held - 2)
-    part = (at - low)[:, None].astype(np.float32)
-    slow = codes[low] * (1 - part) + codes[low + 1] * part
-    return np.concatenate([codes[:onset], slow, codes[held:]])

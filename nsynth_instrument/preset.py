@@ -26,6 +26,8 @@ RATES = (8000, 192000)
 BITS = (16, 24, 32)
 """Bits of a sample; 32 is floating point."""
 HOTTEST = 2.0
+INTERPOLATIONS = ("linear", "spherical")
+"""Between codes: along the straight line between them, or along the arc around their origin."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class RenderPlan:
 
     name: of the pack and its folder; model: name of a bundle; morph: what is mixed; grid: which notes; seconds: length of
     each; rate: Hz of the WAV files; bits: 16, 24 or 32 (float); seed, temperature: of what the decoder samples;
-    loops: whether held notes get a loop; formats: of `writers.FORMATS`; steps: positions along each axis of the morph, whose
-    two or four sounds are then the ends, whatever their weights; weighting: of `codes.WEIGHTINGS`, in a square of steps.
+    loops: whether held notes get a loop; interpolation: of codes, of `INTERPOLATIONS`; formats: of `writers.FORMATS`; steps:
+    positions along each axis of the morph, whose two or four sounds are then the ends, whatever their weights; weighting: of
+    `codes.WEIGHTINGS`, in a square of steps.
     """
 
     name: str
@@ -48,6 +51,7 @@ class RenderPlan:
     seed: int = 0
     temperature: float = 1.0
     loops: bool = True
+    interpolation: str = "linear"
     formats: tuple[str, ...] = ("sfz",)
     steps: int = 1
     weighting: str = "bilinear"
@@ -65,10 +69,14 @@ class RenderPlan:
             raise UsageError(f"temperature {self.temperature:g} is out of range; use 0 (smooth) to {HOTTEST:g}, 1 is natural")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"seed {self.seed} is out of range; use a whole number from 0 to {2**32 - 1}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise UsageError(f"there is no interpolation {self.interpolation!r}; use {' or '.join(INTERPOLATIONS)}")
         if not self.formats:
             raise UsageError("a pack needs a format; sfz is one")
         if self.weighting not in WEIGHTINGS:
             raise UsageError(f"there is no weighting {self.weighting!r}; use {' or '.join(WEIGHTINGS)}")
+        if self.steps > 1 and self.morph.course:
+            raise UsageError("steps are positions, and this morph moves over each note; give it weights that stay, or no steps")
         places(self.morph, self.steps, self.weighting)
 
     @property
@@ -86,9 +94,9 @@ class RenderPlan:
 
         The order of sounds, the name and the formats change nothing.
         """
-        mixed: list[Any] = [sorted((n, w) for n, w in m.weights if w) for _, m in self.places]
+        mixed: list[Any] = [sorted((n, c) for n, c in m.courses.items() if any(c)) for _, m in self.places]
         weights = mixed if self.steps > 1 else mixed[0]
-        sound = [float(self.seconds), self.rate, self.bits, self.seed, float(self.temperature), self.loops]
+        sound = [float(self.seconds), self.rate, self.bits, self.seed, float(self.temperature), self.loops, self.interpolation]
         heard = [bundle, weights, self.grid.pitches, self.grid.velocities, *sound]
         return hashlib.sha256(json.dumps(heard).encode()).hexdigest()
 
@@ -103,10 +111,11 @@ class RenderPlan:
             "seed": self.seed,
             "temperature": self.temperature,
             "loops": self.loops,
+            "interpolation": self.interpolation,
             "formats": list(self.formats),
             "steps": self.steps,
             "weighting": self.weighting,
-            "morph": dict(self.morph.weights),
+            "morph": {n: c[0] if len(c) == 1 else list(c) for n, c in self.morph.courses.items()},
             "grid": {"keys": _keys_text(self.grid.pitches), "velocities": list(self.grid.velocities)},
         }
 
@@ -118,8 +127,8 @@ class RenderPlan:
     def from_dict(cls, raw: Mapping[str, Any], *, name: str = "", where: str = "the plan") -> RenderPlan:
         """A plan of plain data; only `morph` must be there. `name` stands in for a missing one, `where` is for messages.
 
-        Weights of a morph count in proportion: flute = 1, bass = 3 is a quarter flute. Raises DataError for a key that is
-        unknown, a value of the wrong type, or one that is out of range.
+        Weights of a morph count in proportion: flute = 1, bass = 3 is a quarter flute; lists move: flute = [1, 0]. Raises
+        DataError for a key that is unknown, a value of the wrong type, or one that is out of range.
         """
         try:
             values = _checked(raw, _TYPES, where)
@@ -150,12 +159,12 @@ class RenderPlan:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "name": str, "model": str, "seconds": (int, float), "rate": int, "bits": int, "seed": int, "temperature": (int, float),
-    "loops": bool, "formats": list, "steps": int, "weighting": str, "morph": dict, "grid": dict,
+    "loops": bool, "interpolation": str, "formats": list, "steps": int, "weighting": str, "morph": dict, "grid": dict,
 }  # fmt: skip
 
 
 def _checked(raw: object, types: Mapping[str, type | tuple[type, ...]] | None, where: str) -> dict[str, Any]:
-    """A table whose keys are known and whose values have the right type; without `types`, numbers by any name."""
+    """A table whose keys are known and whose values have the right type; without `types`, numbers and lists by any name."""
     if not isinstance(raw, Mapping):
         raise DataError(f"{where} is not a table")
     for key, value in raw.items():
@@ -163,18 +172,27 @@ def _checked(raw: object, types: Mapping[str, type | tuple[type, ...]] | None, w
             close = difflib.get_close_matches(key, types, n=1)
             hint = f"did you mean {close[0]}?" if close else "there are: " + ", ".join(types)
             raise DataError(f"{where} has no setting {key!r}; {hint}")
-        wanted = types[key] if types is not None else (int, float)
+        wanted = types[key] if types is not None else (int, float, list)
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise DataError(f"{where}: {key} cannot be {value!r}")
     return dict(raw)
 
 
-def _morph(weights: Mapping[str, float]) -> Morph:
-    total = sum(weights.values())
-    if not weights or not 0 < total < float("inf") or min(weights.values()) < 0:
-        raise DataError("[morph] names at least one sound with its weight, none negative: flute = 0.5")
-    exact = abs(total - 1) < 1e-9
-    return Morph.of({n: float(w) if exact else w / total for n, w in weights.items()})
+def _morph(weights: Mapping[str, float | list[Any]]) -> Morph:
+    for name, w in weights.items():
+        for value in w if isinstance(w, list) else [w]:
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise UsageError(f"[morph] {name} has a weight {value!r}, which is no number")
+    counts = {len(w) for w in weights.values() if isinstance(w, list)}
+    points = max(counts, default=1)
+    if 0 in counts or len(counts - {1}) > 1:
+        raise UsageError("[morph] has lists of different lengths; those that move have the same number of weights")
+    rows = [[float(w[i % len(w)] if isinstance(w, list) else w) for w in weights.values()] for i in range(points)]
+    totals = [sum(row) for row in rows]
+    if not all(row and 0 < t < float("inf") and min(row) >= 0 for row, t in zip(rows, totals, strict=True)):
+        raise UsageError("[morph] names at least one sound with its weight, none negative: flute = 0.5, or flute = [1, 0]")
+    scaled = [[w if abs(t - 1) < 1e-9 else w / t for w in row] for row, t in zip(rows, totals, strict=True)]
+    return Morph.of(dict(zip(weights, zip(*scaled, strict=True), strict=True)))
 
 
 def _grid(keys: str | list[Any], velocities: Sequence[Any]) -> NoteGrid:

@@ -30,12 +30,13 @@ from .dsp.pitch import cents_off
 from .errors import DataError, NsynthError
 from .executors.local import Arrays, Blocks, each, fill
 from .instruments import read_bank, resolve
-from .mixing import RELEASE, details, mix
+from .mixing import Mixer
 from .notes import Area, Note
 from .pack import MANIFEST, Loop, SamplePack, Zone
 from .preset import RenderPlan
 from .report import README, REPORT, Measured, summary, write_readme, write_report
 from .runtimes import open_codec
+from .trajectories import RELEASE
 from .writers import write_formats
 from .writers.names import sample_file
 from .writers.sums import add_sums, read_sums, write_sums
@@ -198,15 +199,16 @@ class _Job:
     def decode(self) -> Iterator[Progress]:
         """First pass: every note that is not kept yet, decoded, finished and kept."""
         plan, frames = self.plan, frames_for(self.plan.seconds)
-        mixtures = [[(self.bank[name], weight) for name, weight in morph.weights if weight] for _, morph in plan.places]
-        notes = list(plan.grid) * len(mixtures)
-        sounds = [m for m in mixtures for _ in plan.grid]
+        mixer = Mixer(self.bank, self.codec, frames, spherical=plan.interpolation == "spherical")
+        jobs = [(morph, note) for _, morph in plan.places for note in plan.grid]
+        notes = [note for _, note in jobs]
 
         def make(run: range) -> list[Audio]:
-            some = [notes[i] for i in run]
-            codes = [mix(sounds[i], notes[i], frames) for i in run]
-            kept = [details(sounds[i], notes[i]) for i in run]
-            return self.codec.decode(codes, some, seed=plan.seed, temperature=plan.temperature, detail=kept)
+            mixed = mixer.mix([jobs[i] for i in run])
+            return self.codec.decode(
+                [m.codes for m in mixed], [notes[i] for i in run], seed=plan.seed, temperature=plan.temperature,
+                detail=[m.detail for m in mixed], level=[m.level for m in mixed],
+            )  # fmt: skip
 
         def finish(run: range, made: list[Audio]) -> Arrays:
             done = [_finish(plan, notes[i], a, self.codec.rate) for i, a in zip(run, made, strict=True)]
@@ -301,6 +303,9 @@ def _title(plan: RenderPlan, bank: InstrumentBank) -> str:
 
 
 def _mixture(morph: Morph, bank: InstrumentBank) -> str:
-    """'75 % Flute, 25 % Acoustic Bass'."""
-    parts = [(w, bank[n].title) for n, w in morph.weights if w]
-    return parts[0][1] if len(parts) == 1 else ", ".join(f"{100 * w:.0f} % {t}" for w, t in parts)
+    """'75 % Flute, 25 % Acoustic Bass'; where it moves, the first and the last joined by 'to'."""
+    words = []
+    for row in zip(*morph.courses.values(), strict=True):
+        parts = [(w, bank[n].title) for n, w in zip(morph.names, row, strict=True) if w]
+        words.append(parts[0][1] if len(parts) == 1 else ", ".join(f"{100 * w:.0f} % {t}" for w, t in parts))
+    return words[0] if len(words) == 1 else f"{words[0]} to {words[-1]}"

@@ -149,6 +149,7 @@ def test_options_reach_the_plan(model: Bundle, capsys: pytest.CaptureFixture[str
         "seed": 7,
         "temperature": 0.5,
         "loops": False,
+        "interpolation": "linear",
         "formats": ["sfz", "sf2"],
         "steps": 1,
         "weighting": "bilinear",

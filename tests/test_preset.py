@@ -71,6 +71,7 @@ CHANGES = {
     "temperature": 0.5,
     "loops": False,
     "steps": 3,
+    "interpolation": "spherical",
 }
 
 
@@ -164,6 +165,12 @@ def test_what_cannot_be_is_refused(change: dict[str, object], words: str) -> Non
         ("[morph]\na = 1\nb = -1", "names at least one sound"),
         ("[morph]\na = inf", "names at least one sound"),
         ("[morph]\na = nan", "names at least one sound"),
+        ("[morph]\na = [1, 0]\nb = [0, 1, 2]", "different lengths"),
+        ("[morph]\na = []", "different lengths"),
+        ("[morph]\na = [1, true]", "no number"),
+        ("[morph]\na = [1, 0]", "names at least one sound"),
+        ("[morph]\na = [1, -1]\nb = 2", "names at least one sound"),
+        ('interpolation = "cubic"\n[morph]\na = 1', "linear or spherical"),
         ('[morph]\na = "much"', r"x.toml, \[morph\]: a cannot be 'much'"),
         ("[morph]\na = true", "cannot be True"),
         ("morph = 1", "morph cannot be 1"),

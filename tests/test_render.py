@@ -14,14 +14,12 @@ import pytest
 import soundfile
 
 from nsynth_instrument import bundle, render
-from nsynth_instrument.bank import Instrument
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.codes import Morph
 from nsynth_instrument.errors import BundleError, MissingExtra, NsynthError, UnknownName
 from nsynth_instrument.executors.local import Blocks, each, fill
 from nsynth_instrument.instruments import find_instrument, read_bank
-from nsynth_instrument.mixing import mix, stretch
-from nsynth_instrument.notes import Note, NoteGrid
+from nsynth_instrument.notes import NoteGrid
 from nsynth_instrument.pack import SamplePack
 from nsynth_instrument.preset import RenderPlan
 from nsynth_instrument.writers.sums import read_sums
@@ -340,39 +338,6 @@ def test_instruments_by_name_case_and_beginning(model: Bundle) -> None:
     for name in ("pi", "", "zzz"):
         with pytest.raises(UnknownName):
             find_instrument(bank, name)
-
-
-def _instrument(codes: np.ndarray) -> Instrument:
-    one = np.array([60], np.int16)
-    return Instrument("x", "flute", "acoustic", "X", "MIT", one, one, codes[None].astype(np.float32))
-
-
-def test_mix_is_linear_and_its_ends_are_the_sounds() -> None:
-    rng = np.random.default_rng(0)
-    a, b = (_instrument(rng.normal(size=(125, 16))) for _ in "ab")
-    note = Note(60, 100)
-    assert np.array_equal(mix([(a, 1.0), (b, 0.0)], note, 125), a.at(note))
-    assert np.allclose(mix([(a, 0.25), (b, 0.75)], note, 125), 0.25 * a.at(note) + 0.75 * b.at(note))
-
-
-@pytest.mark.parametrize("frames", [47, 63, 94, 124, 125, 126, 200, 938])
-def test_stretch_keeps_the_onset_and_the_end(frames: int) -> None:
-    time = np.arange(125, dtype=np.float32)
-    out = stretch(np.repeat(time[:, None], 16, axis=1), frames)[:, 0]
-    assert len(out) == frames
-    onset = min(31, frames - 31)
-    assert np.array_equal(out[:onset], time[:onset])
-    assert out[-1] == 124
-    if frames >= 125:
-        assert np.array_equal(out[-31:], time[-31:])
-    assert (np.diff(out) >= 0).all()
-    assert np.diff(out).max() < 8
-
-
-@pytest.mark.parametrize("frames", [1, 20, 32])
-def test_codes_of_no_usual_length_are_fitted(frames: int) -> None:
-    codes = np.random.default_rng(0).normal(size=(frames, 16)).astype(np.float32)
-    assert stretch(codes, 125).shape == (125, 16)
 
 
 def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:

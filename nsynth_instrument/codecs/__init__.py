@@ -7,6 +7,7 @@ siblings with one shape, `Codec`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -16,8 +17,20 @@ from ..notes import Note
 
 Floats = npt.NDArray[np.float32]
 
-Kept = tuple[Mapping[str, npt.NDArray[np.generic]], int, float]
-"""An instrument's detail, which of its notes, and how much of it."""
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A known note's detail, for another note to have some of.
+
+    detail: of its instrument; note: which one of those there; weight: how much of it, one number or (frames,), four a
+    code frame; at: which of the known note's frames is heard in each frame, (frames,), or None where both run alike.
+    """
+
+    detail: Mapping[str, npt.NDArray[np.generic]]
+    note: int
+    weight: float | Floats = 1.0
+    at: Floats | None = None
+
 
 
 class Codec(Protocol):
@@ -53,10 +66,17 @@ class Codec(Protocol):
         seed: int = 0,
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
+        level: Sequence[Floats | None] | None = None,
     ) -> list[Floats]:
         """Audio (samples,) of each note at its pitch and velocity.
 
         Noise is drawn from `note.rng(seed)` alone, so a note does not depend on its batch. detail: for each note
-        what is added of what banks keep.
+        what is added of what banks keep; level: how loud it is to be, as `levels` has it, None for as it comes.
         """
+        ...
+
+    def levels(
+        self, codes: Sequence[Floats], notes: Sequence[Note], *, detail: Sequence[Sequence[Kept]] | None = None
+    ) -> list[Floats] | None:
+        """How loud each note is over time, in dB, four values a code frame; None if the codec cannot say it unplayed."""
         ...

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..bundle import Bundle
 from ..dsp import detail as details
-from ..dsp import timbre
+from ..dsp import levels, timbre
 from ..dsp.fluctuation import enliven
 from ..dsp.partials import HOP, RATE, Partials, analyse, measure_f0, silenced, synthesise
 from ..notes import Note
@@ -105,16 +105,40 @@ class HarmonicCodec:
         seed: int = 0,
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
+        level: Sequence[Floats | None] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature scales the fluctuation that is sampled; 0 leaves smooth partials."""
 
-        def one(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> Floats:
+        def one(said: timbre.Said, note: Note, kept: Sequence[Kept], loud: Floats | None) -> Floats:
             rng = note.rng(seed)
-            said = details.add(said, note.hz, [(details.recall(k, i, len(said.level)), w) for k, i, w in kept])
+            said = _detailed(said, note, kept)
+            if loud is not None:
+                said = levels.levelled(said, note.hz, loud)
             return synthesise(silenced(in_tune(enliven(said, note.hz, rng, temperature), note.pitch)), rng)
 
         with ThreadPoolExecutor(self.threads) as pool:
+            none = [None] * len(notes)
+            return list(pool.map(one, self.features(codes, notes), notes, detail or [()] * len(notes), level or none))
+
+    def levels(
+        self, codes: Sequence[Floats], notes: Sequence[Note], *, detail: Sequence[Sequence[Kept]] | None = None
+    ) -> list[Floats]:
+        """See `Codec.levels`: the course of `dsp.levels`."""
+
+        def one(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> Floats:
+            return levels.course(_detailed(said, note, kept), note.hz)
+
+        with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(one, self.features(codes, notes), notes, detail or [()] * len(notes)))
+
+
+def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Said:
+    """What was said, with what is known of other notes."""
+    found = []
+    for k in kept:
+        detail = details.recall(k.detail, k.note, len(said.level))
+        found.append((detail if k.at is None else details.read_at(detail, k.at), k.weight))
+    return details.add(said, note.hz, found)
 
 
 def in_tune(note: Partials, pitch: float) -> Partials:

@@ -83,12 +83,19 @@ class WaveNetCodec:
         seed: int = 0,
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
+        level: Sequence[Floats | None] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature under 1 makes the likely likelier: less noise."""
         out: list[Floats] = []
         for first in range(0, len(notes), self.batch):
             out += self._decode(codes[first : first + self.batch], notes[first : first + self.batch], seed, temperature)
         return out
+
+    def levels(
+        self, codes: Sequence[Floats], notes: Sequence[Note], *, detail: Sequence[Sequence[Kept]] | None = None
+    ) -> None:
+        """None: how loud a note is, only the note itself tells."""
+        return
 
     def _decode(self, codes: Sequence[Floats], notes: Sequence[Note], seed: int, temperature: float) -> list[Floats]:
         bands = self.network.bands

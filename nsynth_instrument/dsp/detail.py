@@ -113,22 +113,25 @@ def recall(kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int) 
     return Detail(level, _unpack(q_noise, _NOISE, _STEP_NOISE, frames), offset, deviation.astype(np.float32))
 
 
-def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float]]) -> timbre.Said:
+def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Floats]]) -> timbre.Said:
     """What was said, with weighted details added, slot by slot (harmonic by harmonic): lengths must agree.
+
+    A weight is one number, or one for each frame.
 
     Fluctuation shrinks by the share that the details already tell.
     """
-    share = sum(w for _, w in details)
+    share = sum(float(np.mean(w)) for _, w in details)
     if not details or share <= 0:
         return said
     n = slots_for(f0)
     level, noise, offset, deviation = said.level.copy(), said.noise.copy(), said.offset.copy(), said.deviation.copy()
     for d, weight in details:
-        w = np.float32(weight)
+        each = np.asarray(weight, np.float32)
+        w = each[..., None]
         level[:, :n] += w * d.level[:, :n]
         noise += w * d.noise
         offset[:, :n] += w * d.offset[:, :n]
-        deviation += w * d.deviation
+        deviation += each * d.deviation
     rest = np.float32(np.sqrt(max(0.0, 1 - share**2)))
     offset = np.clip(offset, -0.5, 0.5)
     return timbre.Said(
@@ -158,3 +161,11 @@ def _unpack(q: Bytes, counts: tuple[int, int, int], step: float | Floats, frames
     return x
 
 
+def read_at(detail: Detail, at: Floats) -> Detail:
+    """The detail as it is at other places: `at` in its frames, (frames,), between frames by linear interpolation."""
+    low = np.clip(at.astype(int), 0, max(0, len(detail.level) - 2))
+    high = np.minimum(low + 1, len(detail.level) - 1)
+    part = np.clip(at - low, 0, 1).astype(np.float32)
+    two = part[:, None]
+    level, noise, offset = (x[low] * (1 - two) + x[high] * two for x in (detail.level, detail.noise, detail.offset))
+    return Detail(level, noise, offset, detail.deviation[low] * (1 - part) + detail.deviation[high] * part)

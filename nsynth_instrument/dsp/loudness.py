@@ -33,6 +33,12 @@ def loudest(audio: Floats) -> float:
     return max(SILENT, -0.691 + 10 * float(np.log10(max(most, 1e-15))))
 
 
+def gain(hz: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """What the standard's filters do to power at frequencies in Hz, (n,)."""
+    within = np.minimum(hz, RATE / 2)
+    return np.asarray(np.abs(scipy.signal.sosfreqz(_K, within, fs=RATE)[1]) ** 2)
+
+
 NOMINAL = -18.0
 """LUFS of the loudest 0.4 s of an instrument, note by note on average, at velocity 100: all are equally loud."""
 

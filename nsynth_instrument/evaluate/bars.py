@@ -14,7 +14,7 @@ import scipy.signal
 
 from ..audio import Audio, fit, resample
 from ..bank import Instrument
-from ..codecs import Codec
+from ..codecs import Codec, Kept
 from ..codecs.harmonic import HarmonicCodec
 from ..codes import frames_for
 from ..dataset.example import Example
@@ -25,7 +25,7 @@ from ..dsp.partials import RATE as PARTIALS_RATE
 from ..dsp.partials import synthesise
 from ..dsp.pitch import cents_off
 from ..dsp.steadiness import Movement, movement
-from ..mixing import details, mix
+from ..mixing import alone
 from ..notes import KEYBOARD, Note
 from .recordings import HELD_OUT_KEYS, SECONDS, Recording, draw, hear, held_out, instrument_of
 from .tones import steady
@@ -107,7 +107,7 @@ def _distances(codec: Codec, data: Sequence[Example], notes: int, seed: int, tel
         yield Bar(f"LSD, {what}", "dB", value, len(heard), lab, f"{most:.1f}", value <= most, tuple(others))
         kept = codec.detail(audio, keys, codes)
         if kept is not None and what == "held-out instruments":
-            made = codec.decode(codes, keys, detail=[[(kept, i, 1.0)] for i in range(len(keys))])
+            made = codec.decode(codes, keys, detail=[[Kept(kept, i)] for i in range(len(keys))])
             value, median = _both(_lsd(heard, made))
             what = "LSD of a bank note at its own key, with details"
             yield Bar(what, "dB", value, len(heard), "4.1", "4.2", value <= 4.2, (median,))
@@ -128,10 +128,8 @@ def _away(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell: Te
         sources, targets = _heard(codec, drawn), _heard(codec, [p for e in drawn if (p := partner(e)) is not None])
         known = [instrument_of(codec, [s]) for s in sources]
         keys, frames = [t.note for t in targets], frames_for(SECONDS)
-        made = codec.decode(
-            [mix([(i, 1.0)], k, frames) for i, k in zip(known, keys, strict=True)], keys,
-            detail=[details([(i, 1.0)], k) for i, k in zip(known, keys, strict=True)],
-        )  # fmt: skip
+        mixed = [alone(i, k, frames) for i, k in zip(known, keys, strict=True)]
+        made = codec.decode([m.codes for m in mixed], keys, detail=[m.detail for m in mixed])
         # A note played faster ends sooner: it is compared, as is ours then, while both are held.
         held = round((SECONDS - 1) * codec.rate * min(1.0, 2 ** (-interval / 12)))
         moved = [_moved(s.audio, interval, codec.rate, like=t.audio, frames=held) for s, t in zip(sources, targets, strict=True)]
@@ -206,8 +204,8 @@ def _keyboard(codec: Codec, data: Sequence[Example], count: int, seed: int, tell
 
 
 def _whole(codec: Codec, known: Instrument, keys: Sequence[Note]) -> list[Audio]:
-    frames = frames_for(SECONDS)
-    return codec.decode([mix([(known, 1.0)], k, frames) for k in keys], keys, detail=[details([(known, 1.0)], k) for k in keys])
+    mixed = [alone(known, k, frames_for(SECONDS)) for k in keys]
+    return codec.decode([m.codes for m in mixed], keys, detail=[m.detail for m in mixed])
 
 
 def _one_velocity(notes: Sequence[Example]) -> list[Example]:
