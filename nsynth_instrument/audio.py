@@ -23,13 +23,15 @@ Audio = npt.NDArray[np.float32]
 
 LONGEST = 600.0
 """s; a longer file is not a note, and would fill the memory."""
+HUGE = 1e4
+"""Times full scale; what reaches further is no sound."""
 
 
 def read(path: Path | str, *, rate: int | None = None) -> tuple[Audio, int]:
     """Mono audio (frames,) of a sound file and its rate in Hz; resampled when `rate` is given.
 
-    Channels are averaged. Raises AudioError when the file is missing, not a sound file, empty, longer
-    than LONGEST, or holds values that are not finite.
+    Channels are averaged, or, where they would cancel one another, the loudest is taken. Raises AudioError when the file is
+    missing, not a sound file, empty, longer than LONGEST, or holds values that are not finite or no sound's.
     """
     import soundfile
 
@@ -45,14 +47,24 @@ def read(path: Path | str, *, rate: int | None = None) -> tuple[Audio, int]:
         if not Path(path).exists():
             raise AudioError(f"there is no file {path}") from e
         raise AudioError(f"{path} cannot be read as sound ({e}); use WAV, AIFF, FLAC, OGG or MP3") from e
-    audio = np.ascontiguousarray(data.mean(axis=1), dtype=np.float32)
-    if not len(audio):
-        raise AudioError(f"{path} holds no sound: it has 0 frames")
-    if not np.isfinite(audio).all():
+    if not len(data):
+        raise AudioError(f"{path} holds no sound, or is cut off: it has 0 frames")
+    if not np.isfinite(data).all():
         raise AudioError(f"{path} is damaged: it holds values that are not numbers; export it again")
+    if (peak := float(np.abs(data).max())) > HUGE:
+        raise AudioError(f"{path} is damaged: it reaches {peak:.0e} times full scale; export it again")
+    audio = np.ascontiguousarray(_mono(data), dtype=np.float32)
     if rate is not None and rate != found:
         return resample(audio, found, rate), rate
     return audio, found
+
+
+def _mono(data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The mean of channels (frames, channels), or the loudest one where the mean has less than a quarter of their power."""
+    mean = data.mean(axis=1)
+    power = np.einsum("fc,fc->c", data, data, dtype=np.float64)
+    cancel = float(np.dot(mean, mean)) < 0.25 * float(power.mean())
+    return np.asarray(data[:, int(np.argmax(power))] if cancel else mean)
 
 
 def encode(audio: npt.NDArray[np.float32 | np.int32], rate: int, *, kind: str, bits: int = 24) -> bytes:

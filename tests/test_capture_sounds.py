@@ -209,3 +209,18 @@ def test_the_first_of_several_sounds_is_taken() -> None:
     sound, _ = one(np.concatenate([tone(57, hold=1.0), np.zeros(RATE // 2, np.float32), tone(62, hold=1.0)]))
     assert sound.pitch == 57 and "first of several" in sound.how
     assert sound.hold == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("below", [30, 20, 10])
+def test_noise_around_a_held_note_is_no_fall(below: int) -> None:
+    x = tone(57)
+    noisy = x + np.float32(np.std(x) * 10 ** (-below / 20)) * np.random.default_rng(0).standard_normal(len(x)).astype(np.float32)
+    sound = one(noisy)[0]
+    assert sound.sustains and sound.hold == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_short_note_is_not_held_longer_and_a_long_one_is_cut_and_told() -> None:
+    brief = one(tone(60, hold=0.15, release=0.1))[0]
+    assert not brief.sustains and brief.hold == pytest.approx(0.14, abs=0.03)
+    long, _ = one(tone(60, hold=31.0, release=0.1))
+    assert long.hold == 29 and "cut to 29 of its 31 s" in long.how

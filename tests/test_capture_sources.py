@@ -1,16 +1,21 @@
 """What names, chunks, maps and folders say of recordings; none of them can do harm."""
 
 import json
+import os
 import struct
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsynth_instrument.capture import chunks, names, sfz, sources
+from nsynth_instrument.capture.sounds import prepare
+from nsynth_instrument.dataset import tfrecord
+from nsynth_instrument.dataset.nsynth import Dataset
 from nsynth_instrument.errors import AudioError, DataError, UsageError
 from nsynth_instrument.pack import Loop
 from nsynth_instrument.writers import sfz as writer
@@ -196,6 +201,24 @@ def test_an_sfz_gives_takes_with_their_keys_levels_and_loops(tmp_path: Path) -> 
     assert read(tmp_path).takes[0].by == "map", "a folder with one map is that map"
 
 
+def test_an_sfz_s_levels_and_the_amplifier_s_ends_are_heard(tmp_path: Path) -> None:
+    save(tmp_path / "a.wav", tone(60, hold=3.0, release=0.0))
+    (tmp_path / "x.sfz").write_text(
+        "<global> global_volume=-6\n<master> master_volume=1\n<group> amplitude=50 ampeg_attack=0.5 ampeg_release=0.8\n"
+        "<region> sample=a.wav key=60 volume=2 tune=25 transpose=12"
+    )
+    region = sfz.read(tmp_path / "x.sfz")[0]
+    assert region.volume == pytest.approx(-3 + 20 * np.log10(0.5))
+    assert (region.pitch, region.attack, region.release) == (47.75, 0.5, 0.8)
+    take = read(tmp_path / "x.sfz").takes[0]
+    audio = take.load()[0]
+    assert np.abs(audio[1000:2000]).max() < 0.1 * np.abs(audio[30000:40000]).max(), "it rises for half a second"
+    sound = prepare([take])[0][0]
+    assert sound.hold == pytest.approx(3.0 - 0.75, abs=0.06), "a quarter of it at most is release"
+    tail = sound.audio[round(sound.hold * 48000) :]
+    assert np.abs(tail[:2000]).max() > 10 * np.abs(tail[34000:36000]).max() > 0
+
+
 def test_an_offset_behind_the_end_is_told(tmp_path: Path) -> None:
     save(tmp_path / "a.wav", tone(60, hold=0.1))
     (tmp_path / "x.sfz").write_text("<region> sample=a.wav key=60 offset=99999999")
@@ -236,6 +259,54 @@ def test_a_set_in_the_nsynth_format_is_asked_for_one_instrument(tmp_path: Path) 
     (tmp_path / "examples.json").write_text(json.dumps({"a": {"pitch": 60}}))
     with pytest.raises(DataError, match="no notes that can be used"):
         read(tmp_path)
+
+
+def test_records_and_folders_of_splits_are_sets_too(tmp_path: Path) -> None:
+    entries = {}
+    for p in (60, 67):
+        key = f"oboe_000-{p:03d}-100"
+        save(tmp_path / "set" / "train" / "audio" / f"{key}.wav", tone(p, hold=3, release=1, rate=16000), 16000)
+        entries[key] = {"note": p, "pitch": p, "velocity": 100, "sample_rate": 16000, "instrument_str": "oboe_000"}
+        entries[key] |= {"instrument": 0, "instrument_family": 7, "instrument_source": 0}
+    (tmp_path / "set/train/examples.json").write_text(json.dumps(entries))
+    tfrecord.write(tmp_path / "records" / "nsynth-train.tfrecord", Dataset.open(tmp_path / "set"))
+    for path in (tmp_path / "set", tmp_path / "records", tmp_path / "records" / "nsynth-train.tfrecord"):
+        assert sources.is_source(str(path))
+        found = read(path)
+        assert (found.title, found.family, [t.pitch for t in found.takes]) == ("oboe_000", "reed", [60, 67])
+        assert len(found.takes[0].load()[0]) == 4 * 48000
+    cut = tmp_path / "cut.tfrecord"
+    cut.write_bytes((tmp_path / "records" / "nsynth-train.tfrecord").read_bytes()[:300000])
+    assert [t.pitch for t in read(cut).takes] == [60]
+    assert "cut off" in read(cut).words[0]
+
+
+def test_small_numbers_after_v_are_layers_where_all_are(tmp_path: Path) -> None:
+    for v, level in ((1, 0.1), (10, 0.3)):
+        save(tmp_path / "a" / f"C4v{v}.wav", tone(60, level=level))
+    found = read(tmp_path / "a")
+    assert [t.velocity for t in found.takes] == [None, None]
+    assert "layers" in found.words[0]
+    assert [s.velocity for s in prepare(found.takes)[0]] == [73, 127]
+    save(tmp_path / "a" / "C4v100.wav", tone(60, level=0.5))
+    assert [t.velocity for t in read(tmp_path / "a").takes] == [1, 10, 100]
+
+
+def test_channels_that_cancel_and_a_constant_do_not_spoil_a_note(tmp_path: Path) -> None:
+    x = tone(57)
+    opposite = save(tmp_path / "a.wav", np.stack([x, -0.9 * x], axis=1))
+    assert np.abs(read(opposite).takes[0].load()[0]).max() == pytest.approx(np.abs(x).max(), rel=0.01)
+    constant = save(tmp_path / "b.wav", 0.5 * x + 0.3)
+    assert abs(float(read(constant).takes[0].load()[0].mean())) < 1e-4
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(UsageError, match="device or a pipe"):
+        read(tmp_path / "pipe.wav")
+    soundfile.write(tmp_path / "huge.wav", tone(57) * 1e20, 48000, subtype="FLOAT")
+    with pytest.raises(AudioError, match="times full scale"):
+        read(tmp_path / "huge.wav")
 
 
 def test_a_folder_of_too_many_notes_is_thinned_evenly(tmp_path: Path) -> None:

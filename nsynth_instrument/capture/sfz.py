@@ -1,10 +1,12 @@
 """SFZ as far as a note needs it: which sample sounds on which keys and velocities, how it is tuned, and its loop.
 
-https://sfzformat.com. Of what remains (filters, envelopes, effects) nothing is read: what is captured is the samples.
+https://sfzformat.com. Of the amplifier's envelope its attack and release are read; filters, its other parts, and effects are
+not: what is captured is the samples.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +35,8 @@ class Region:
 
     sample: its file; low_key..high_key, low_velocity..high_velocity: MIDI, inclusive; pitch: MIDI with fraction at which
     the sample sounds untransposed; offset: frames left out at its start; loop: first and last frame played, or None;
-    unlooped: whether a loop in the file itself is not played either; track: how far velocity scales its level, 0..1; volume: dB.
+    unlooped: whether a loop in the file itself is not played either; track: how far velocity scales its level, 0..1; volume: dB;
+    attack, release: of the amplifier, s; None where the release is not said.
     """
 
     sample: Path
@@ -47,6 +50,8 @@ class Region:
     unlooped: bool
     track: float
     volume: float
+    attack: float
+    release: float | None
 
     @property
     def velocity(self) -> int | None:
@@ -160,8 +165,15 @@ def _region(o: Mapping[str, str], sfz: Path) -> Region | None:
         low_velocity=int(_clip(_number(o, "lovel", 1), 1, 127)), high_velocity=int(_clip(_number(o, "hivel", 127), 1, 127)),
         pitch=centre + shift - tune, offset=int(_clip(_number(o, "offset", 0), 0, 1e9)), loop=loop,
         unlooped=mode in ("no_loop", "one_shot"), track=_clip(_number(o, "amp_veltrack", 100) / 100, 0, 1),
-        volume=_clip(_number(o, "volume", 0), -60, 20),
+        volume=_volume(o), attack=_clip(_number(o, "ampeg_attack", 0), 0, 30),
+        release=_clip(_number(o, "ampeg_release", 0), 0, 30) if "ampeg_release" in o else None,
     )  # fmt: skip
+
+
+def _volume(o: Mapping[str, str]) -> float:
+    """dB: `volume`, what ARIA adds for the levels around a region, and `amplitude` in percent."""
+    levels = sum(_number(o, name, 0) for name in ("volume", "group_volume", "master_volume", "global_volume"))
+    return _clip(levels + 20 * math.log10(_clip(_number(o, "amplitude", 100), 0.1, 1000) / 100), -60, 20)
 
 
 def _number(o: Mapping[str, str], name: str, default: float) -> float:

@@ -27,6 +27,8 @@ NEAR = 0.8
 LET_GO = 0.2
 """s of release for a note whose recording breaks off, or loops."""
 BY_NAME = "by its name"
+BRIEF = 0.4
+"""s; what is held for less ends by itself: stretched, a short note would be another."""
 STILL = 3.0
 """s to which a note with a loop is held at least."""
 
@@ -112,15 +114,17 @@ def _note(take: Take, heard: Heard, shift: int, told: int | None) -> Sound:
         start, release, end = 0, round(take.hold * scale * RATE), len(audio)
     elif not s.sustains and s.end - s.release > RELEASE:
         release = end
-    held, tail = _cut(audio, start, release, end, s, loop, known=take.hold is not None)
+    held, tail = _cut(audio, start, release, end, s, loop, known=take.hold is not None, fades=take.fade)
     most = round(LONGEST * RATE)
+    whole = len(held) / RATE
     held = held if len(held) <= most else fade(held[:most], RATE // 50)
     full = np.concatenate([held, fit(tail, round(RELEASE * RATE))]) * np.float32(10 ** (take.gain / 20))
     if start:
         full[:48] *= np.linspace(0, 1, 48, dtype=np.float32)
     more = [f"{s.floor:.0f} dB of background noise, which becomes part of the sound"] if s.floor > -35 else []
     more += ["the first of several sounds in it"] if s.others and take.hold is None else []
-    sustains = s.sustains or loop is not None
+    more += [f"cut to {LONGEST:.0f} of its {whole:.0f} s"] if whole > LONGEST else []
+    sustains = (s.sustains and (s.hold >= BRIEF or take.hold is not None)) or loop is not None
     return Sound(
         key, take.velocity or 0, len(held) / RATE, sustains, full.astype(np.float32), cents, take.label,
         ", ".join([how, *more]),
@@ -164,10 +168,18 @@ def _pitch(take: Take, found: Found | None, shift: int, told: int | None) -> tup
 
 
 def _cut(
-    audio: Audio, start: int, release: int, end: int, shape: Shape, loop: tuple[int, int] | None, *, known: bool
+    audio: Audio,
+    start: int,
+    release: int,
+    end: int,
+    shape: Shape,
+    loop: tuple[int, int] | None,
+    *,
+    known: bool,
+    fades: float | None,
 ) -> tuple[Audio, Audio]:
-    """What is held, and what follows the release."""
-    brief = round(LET_GO * RATE)
+    """What is held, and what follows the release; `fades`: s, as a map has it, where the recording does not hold it."""
+    brief = round((LET_GO if fades is None else min(max(fades, 0.01), RELEASE)) * RATE)
     if known or (loop is None and shape.let_go and release < end):
         tail = audio[release : min(end, release + round(RELEASE * RATE))]
         return audio[start:release], fade(tail, min(len(tail), RATE // 20))

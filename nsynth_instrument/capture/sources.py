@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,8 @@ class Take:
     label: for messages; load: its mono audio (frames,) at 48 kHz, read now, and its loop in frames of that; pitch: MIDI with
     fraction at which it is said to sound, None if nothing says; by: what says so ("name", "map", "chunk", ""); text: the
     words that say it; absolute: whether its octave is certain, as a MIDI number's is; velocity: 1..127, None if nothing
-    says; hold: s from its start to its release, None if nothing says; gain: dB at which a map plays it.
+    says; hold: s from its start to its release, None if nothing says; gain: dB at which a map plays it; fade: s in which a map
+    lets it go, None if nothing says; counted: whether its velocity is a small number that may count layers.
     """
 
     label: str
@@ -45,6 +46,8 @@ class Take:
     velocity: int | None = None
     hold: float | None = None
     gain: float = 0.0
+    fade: float | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,9 @@ def read(texts: Sequence[str], stack: ExitStack) -> Source:
     parts = [_one(text, stack) for text in texts]
     takes = _thinned([t for p in parts for t in p.takes])
     words = [w for p in parts for w in p.words]
+    if any(t.counted for t in takes) and all(t.counted for t in takes if t.velocity is not None):
+        words.append("numbers such as v10 are read as layers, not as velocities: what is louder is harder")
+        takes = [replace(t, velocity=None) for t in takes]
     found = sum(len(p.takes) for p in parts)
     if len(takes) < found:
         words.append(f"{found} recordings are more than an instrument keeps; {len(takes)} of them, evenly chosen, are taken")
@@ -86,6 +92,8 @@ def _one(text: str, stack: ExitStack) -> Source:
         raise UsageError(f"there is no file or folder {path}")
     if path.is_dir():
         return _folder(path, part)
+    if not path.is_file():
+        raise UsageError(f"{path} is neither a file nor a folder, but a device or a pipe; save the sound in a file")
     ending = path.suffix.lower()
     if ending == ".sfz":
         return _sfz(path)
@@ -110,9 +118,9 @@ def _file(path: Path) -> Take:
         return _read(path, loop=rate_loop)
 
     if root is not None:
-        return Take(path.name, load, root.pitch, "chunk", "its sampler chunk", True, said.velocity)
+        return Take(path.name, load, root.pitch, "chunk", "its sampler chunk", True, said.velocity, counted=said.counted)
     key = None if said.key is None else float(said.key)
-    return Take(path.name, load, key, "name" if said.by else "", said.by, said.absolute, said.velocity)
+    return Take(path.name, load, key, "name" if said.by else "", said.by, said.absolute, said.velocity, counted=said.counted)
 
 
 def _read(path: Path, *, loop: tuple[int, int] | None, offset: int = 0) -> tuple[Audio, tuple[int, int] | None]:
@@ -121,7 +129,7 @@ def _read(path: Path, *, loop: tuple[int, int] | None, offset: int = 0) -> tuple
         raise AudioError(f"{path} is played from frame {offset} on, and has {len(audio)}; correct the map")
     if loop and not offset <= loop[0] < loop[1] < len(audio):
         loop = None
-    audio = sound.resample(audio[offset:], rate, RATE)
+    audio = sound.resample(audio[offset:] - audio.mean(), rate, RATE)  # a constant is no sound, but clicks where it is cut
     scale = RATE / rate
     return audio, (round((loop[0] - offset) * scale), round((loop[1] + 1 - offset) * scale) - 1) if loop else None
 
@@ -158,11 +166,14 @@ def _sfz(path: Path) -> Source:
 def _region(r: sfz.Region) -> Take:
     def load() -> tuple[Audio, tuple[int, int] | None]:
         root = None if r.loop or r.unlooped else chunks.root(r.sample)
-        return _read(r.sample, loop=r.loop or (root.loop if root else None), offset=r.offset)
+        audio, loop = _read(r.sample, loop=r.loop or (root.loop if root else None), offset=r.offset)
+        rise = min(round(r.attack * RATE), len(audio))
+        audio[:rise] *= np.linspace(0, 1, rise, dtype=np.float32)
+        return audio, loop
 
     velocity = r.velocity
     scaled = 40 * np.log10((velocity or 127) / 127) * r.track
-    return Take(r.sample.name, load, r.pitch, "map", "the SFZ", True, velocity, gain=r.volume + float(scaled))
+    return Take(r.sample.name, load, r.pitch, "map", "the SFZ", True, velocity, gain=r.volume + float(scaled), fade=r.release)
 
 
 def _preset(path: Path, part: str, stack: ExitStack) -> Source:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -168,4 +168,5 @@ def read_at(detail: Detail, at: Floats) -> Detail:
     part = np.clip(at - low, 0, 1).astype(np.float32)
     two = part[:, None]
     level, noise, offset = (x[low] * (1 - two) + x[high] * two for x in (detail.level, detail.noise, detail.offset))
-    return Detail(level, noise, offset, detail.deviation[low] * (1 - part) + detail.deviation[high] * part)
+    deviation = detail.deviation[low] * (1 - part) + detail.deviation[high] * part
+    return replace(detail, level=level, noise=noise, offset=offset, deviation=deviation)

@@ -152,7 +152,9 @@ def _release(level: Doubles) -> tuple[int | None, bool]:
     for joint, before, after in zip(joints, slopes[:-1], slopes[1:], strict=True):
         drop, lasts = float(y[joint] - y[-1]), float(t[-1] - t[joint])
         # A curved release takes two lines; the first counts if what comes before was held. A struck note bends early.
-        late = joint == joints[1] or (before > -FALL and t[joint] > 0.4 * t[-1] and slopes[2] < before - 20)
+        # After a release may come noise, as flat as what was held, but far below.
+        ends = slopes[2] < before - 20 or y[joints[0]] - y[joints[1]] > 12
+        late = joint == joints[1] or (before > -FALL and t[joint] > 0.4 * t[-1] and ends)
         if late and after < min(2.5 * before, before - 20) and drop > 9 and (lasts < 1 or before > -FALL):
             knee = _exact(level, *(peak + int(at[joint + step]) for step in (0, -1, 1)))
             break
