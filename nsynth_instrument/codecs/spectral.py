@@ -74,6 +74,7 @@ class SpectralCodec:
         seed: int = 0,
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
+        level: Sequence[Floats | None] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. Nothing is drawn but the phases that a note begins with, so temperature changes nothing."""
 
@@ -82,6 +83,12 @@ class SpectralCodec:
 
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(one, codes, notes))
+
+    def levels(
+        self, codes: Sequence[Floats], notes: Sequence[Note], *, detail: Sequence[Sequence[Kept]] | None = None
+    ) -> None:
+        """None: sounds are mixed as time goes, as the paper's are."""
+        return
 
     def magnitudes(self, codes: Sequence[Floats], notes: Sequence[Note]) -> list[Floats]:
         """What the network says of each note: magnitudes (spectra, 513) as `dsp.stft` has them."""
