@@ -94,6 +94,7 @@ def voices() -> None:
             "at the root": (engine(root / "a"), 100),
             "transposed": (engine(root / "b", pitches=tuple(range(36, 97, 12))), 100),
             "two layers": (engine(root / "c", velocities=(50, 127)), 100),
+            "two layers, transposed": (engine(root / "e", pitches=tuple(range(36, 97, 12)), velocities=(50, 127)), 100),
             "morphing, transposed": (engine(root / "d", pitches=(60,), positions=[(0.0,), (1.0,)]), 100),
         }
         for name, (e, velocity) in cases.items():

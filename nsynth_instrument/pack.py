@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .audio import whole
 from .errors import DataError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 MANIFEST = "pack.json"
 FORMAT = 1
@@ -84,9 +89,9 @@ class SamplePack:
             if raw.pop("format") != FORMAT:
                 raise DataError(f"{path} was made by another version of nsynth-instrument; render the pack again")
             raw["zones"] = tuple(_zone(z) for z in raw["zones"])
-            raw["positions"] = tuple(tuple(map(float, p)) for p in raw["positions"])
+            raw["positions"] = tuple(map(_position, raw["positions"]))
             raw["sources"] = tuple(map(str, raw["sources"]))
-            return cls(**raw)
+            return _typed(cls(**raw))
         except OSError as e:
             raise DataError(f"{folder} is not a pack: {path.name} cannot be read; render it with nsynth-instrument render") from e
         except (ValueError, KeyError, TypeError, AttributeError) as e:
@@ -95,12 +100,37 @@ class SamplePack:
 
 def _zone(raw: dict[str, Any]) -> Zone:
     loop = raw.pop("loop")
-    raw["position"] = tuple(map(float, raw["position"]))
-    zone = Zone(**raw, loop=Loop(**loop) if loop else None)
+    raw["position"] = _position(raw["position"])
+    zone = _typed(Zone(**raw, loop=_typed(Loop(**loop)) if loop else None))
     inside = not Path(zone.file).is_absolute() and ".." not in Path(zone.file).parts
     keys = 0 <= zone.low_key <= zone.high_key <= 127 and 0 <= zone.root <= 127
-    velocities = 1 <= zone.low_velocity <= zone.high_velocity <= 127
+    velocities = 1 <= zone.low_velocity <= zone.high_velocity <= 127 and 0 <= zone.velocity <= 127
     looped = zone.loop is None or 0 <= zone.loop.start < zone.loop.end < zone.frames
     if not (inside and keys and velocities and looped and zone.frames > 0):
         raise ValueError(f"zone {zone.file!r} cannot be")
     return zone
+
+
+def _position(raw: list[float]) -> tuple[float, ...]:
+    found = tuple(map(float, raw))
+    if not all(0.0 <= x <= 1.0 for x in found):
+        raise ValueError(f"there is no position {found}")
+    return found
+
+
+_KINDS: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "Mapping[str, Any]": Mapping,
+    "Mapping[str, str]": Mapping,
+}
+
+
+def _typed(made: T) -> T:
+    """What was made, if its plain fields hold what they are declared to: JSON may hold anything. Raises ValueError."""
+    for f in fields(made):
+        kind, value = _KINDS.get(str(f.type)), getattr(made, f.name)
+        if kind and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ValueError(f"{f.name} is {value!r}")
+    return made

@@ -36,6 +36,13 @@ def test_a_pack_comes_back(tmp_path: Path) -> None:
         ("loop", {"start": -1, "end": 10}),
         ("loop", {"start": 1}),
         ("position", "x"),
+        ("position", [float("nan")]),
+        ("position", [2]),
+        ("velocity", None),
+        ("velocity", 128),
+        ("file", 7),
+        ("peak", "loud"),
+        ("loop", {"start": 1.5, "end": 10}),
     ],
 )
 def test_zones_that_cannot_be_are_refused(tmp_path: Path, key: str, value: Any) -> None:
@@ -55,6 +62,16 @@ def test_zones_that_cannot_be_are_refused(tmp_path: Path, key: str, value: Any) 
 def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "pack.json").write_text(text)
     with pytest.raises(DataError):
+        SamplePack.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("rate", None), ("rate", 48000.5), ("release", "x"), ("title", []), ("plan", 1), ("bits", True)]
+)
+def test_fields_of_the_wrong_kind_are_refused(tmp_path: Path, key: str, value: Any) -> None:
+    path = PACK.save(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(DataError, match=f"damaged .{key} is"):
         SamplePack.load(tmp_path)
 
 

@@ -158,18 +158,21 @@ def _live(
     quiet: bool,
 ) -> None:
     from . import midifile
+    from .midi import hushed
     from .player import choose, output
     from .record import Recorder
     from .terminal import HELP, Desk, Keyboard, Line
 
     if keys and not sys.stdin.isatty():
         raise UsageError("--keys needs a terminal to type in")
-    rate = rate or choose(device).rate
+    with hushed():
+        rate = rate or choose(device).rate
     song = midifile.read(midi_file, rate=rate) if midi_file else None
     engine = _engine(_load(folders, rate, memory, quiet), settings)
     stop = _Stop()
     with ExitStack() as stack:
         stack.enter_context(stop)
+        stack.enter_context(hushed())
         if song:
             engine.play(song.frames, song.messages)
         speaker = output(engine, device=device, block=block)
@@ -196,6 +199,8 @@ def _live(
         click.echo("ready")
         sys.stdout.flush()
         _loop(engine, speaker, ports, line, desk, keyboard, recorder, song, stop)
+        if not quiet:
+            line.say(_farewell(engine, recorder))
 
 
 def _ports(engine: Engine, speaker: Any, api: str | None, port: str | None, virtual: bool, *, optional: bool) -> list[Any]:
@@ -225,6 +230,17 @@ def _greeting(engine: Engine, speaker: Any, ports: list[Any]) -> str:
     heard = ", ".join(f"{n} ({p.name})" for p in ports for n in p.open) or "no MIDI keyboard yet: plug one in"
     time = f"{engine.globals['rate']:.0f} Hz, {int(engine.globals['block'])} frames a block, {1000 * speaker.latency:.1f} ms"
     return f"{names} on {speaker.label} at {time}; {heard}"
+
+
+def _farewell(engine: Engine, recorder: Any) -> str:
+    g = engine.globals
+    minutes, seconds = divmod(int(g["frame"] / float(g["rate"])), 60)
+    text = f"{minutes}:{seconds:02d} played, {g['age']} notes, {g['stolen']} stolen, {g['underruns']} underruns"
+    if recorder:
+        recorder.poll()
+        if recorder.lost:
+            text += f"; the recording lacks {recorder.lost} frames or notes: this machine was too busy to keep up"
+    return text
 
 
 def _loop(
@@ -284,11 +300,12 @@ class _Stop:
 @click.command()
 def devices() -> None:
     """List the audio outputs and MIDI ports that `play` can use; names go to --device and --midi."""
-    from .midi import APIS, backend, names
+    from .midi import APIS, backend, hushed, names
     from .player import devices as outputs
 
     try:
-        found = outputs()
+        with hushed():
+            found = outputs()
         if not found:
             click.echo("no audio output here; --midi-file SONG --out FILE renders without one", err=True)
         for d in found:

@@ -338,7 +338,7 @@ def callback() -> tuple[int, Any]:
     t = numba.types
     ulong = t.uint64 if ctypes.sizeof(ctypes.c_ulong) == 8 else t.uint32
     # numba looks only at this file to tell whether its cache is stale; a constant of all files tells it the rest
-    files = [Path(__file__).with_name(f"{name}.py") for name in ("state", "memory", "voices", "hands")]
+    files = [Path(__file__).with_name(f"{name}.py") for name in ("state", "memory", "lanes", "voices", "hands")]
     stamp = zlib.crc32(b"".join(f.read_bytes() for f in files))
 
     def play(data: Any, output: Any, frames: Any, time: Any, flags: Any, user: Any) -> Any:

@@ -48,17 +48,23 @@ class Parser:
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """Keep the C libraries of ALSA and JACK from talking on stderr about what they do not find; we say it in our words."""
+    """Keep C libraries (ALSA, JACK, PortAudio) from talking on stderr, from their own threads too; Python's stderr goes on."""
     sys.stderr.flush()
-    before = os.dup(2)
+    python, before = sys.stderr, os.dup(2)
     nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(before, 2)
-        os.close(before)
-        os.close(nothing)
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, AttributeError):  # a stream that is no file does not hear them anyway
+            if python.fileno() == 2:
+                ours = stack.enter_context(os.fdopen(os.dup(2), "w", 1, python.encoding, python.errors))
+                sys.stderr = ours
+        try:
+            os.dup2(nothing, 2)
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            os.close(nothing)
+            sys.stderr = python
 
 
 def message(status: int, a: int = 0, b: int = 0) -> int:

@@ -24,6 +24,9 @@ TAPS, PHASES = 8, 512
 LANES = 8
 """A voice reads up to 2 velocity layers x 2 x 2 neighbouring morph positions; one lane each."""
 
+STEEPEST = 4.0
+"""frames a frame up to which lanes in step are read together: two octaves up."""
+
 RING = 4096
 """Messages that can wait for the next block; a power of two."""
 
@@ -55,6 +58,7 @@ VOICE = np.dtype(
         ("step", "f8", LANES),  # frames per frame, before bend
         ("weight", "f8", LANES),  # of the velocity layer
         ("gain", "f8", LANES),  # reached at the end of the last tick
+        ("to", "f8", LANES),  # to be reached at the end of this one
     ],
     align=True,
 )  # fmt: skip
@@ -109,6 +113,7 @@ GLOBAL = np.dtype(
         # messages of this block, from a callback that knows their frames
         ("due", "i8"), ("due_frame", "i8", DUE), ("due_word", "i8", DUE),
         ("mix", "f4", 3 * TICK),  # left, right, one voice
+        ("wide", "f4", int(STEEPEST) * TICK + 2 * TAPS),  # lanes of a voice, added before they are interpolated
     ],
     align=True,
 )  # fmt: skip

@@ -222,7 +222,7 @@ class Line:
         if self._on:
             width = 100
             with contextlib.suppress(OSError):
-                width = os.get_terminal_size(self._out.fileno()).columns
+                width = os.get_terminal_size(self._out.fileno()).columns or width  # some terminals do not know
             self._out.write("\r\x1b[K" + self.text(load, width=width)[: width - 1])
             self._out.flush()
 

@@ -1,6 +1,7 @@
 """The pure mixer: voices that read samples, and how they start, fade, are stolen and end.
 
-What a MIDI message means is told in `hands`; how memory is reached, in `memory`. In all three `g` is the GLOBAL record.
+How samples are read is told in `lanes`; what a MIDI message means, in `hands`; how memory is reached, in `memory`. In all of
+them `g` is the GLOBAL record.
 """
 
 from __future__ import annotations
@@ -8,24 +9,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
-from .memory import ENDLESS, get_axis, get_cell, get_hand, get_layer, get_pack, get_sample, get_voice, jit, pointer
+from .lanes import read
+from .memory import get_axis, get_cell, get_hand, get_layer, get_pack, get_sample, get_voice, jit
 from .state import (
     ATTACK,
     DECAY,
     DYING,
     FREE,
-    GUARD,
     HELD,
     LANES,
     LOUDNESS,
     MORPH,
-    PHASES,
     RELEASE,
     RELEASED,
-    TAPS,
     TICK,
     VIBRATO,
 )
@@ -205,24 +203,24 @@ def start(g: Any, channel: int, key: int, velocity: float) -> None:
             _point(g, v, px, py, 0.0, -1)
     for lane in range(LANES):
         if v.sample[lane] >= 0:
-            v.gain[lane] = _balance(g, v, lane)
+            v.gain[lane] = v.to[lane] = _balance(g, v, lane)
 
 
 @jit
-def _travel(g: Any, v: Any, axis: int, quick: float) -> None:
-    """Move the voice along a morph axis, at most to the next position in one tick.
+def _travel(g: Any, v: Any, axis: int, quick: float) -> bool:
+    """Move the voice along a morph axis, at most to the next position in one tick; whether it moved.
 
     There the lanes of the position left behind are silent, so they can be aimed at the one ahead without a click.
     """
     pack = get_pack(g, v.pack)
     count = pack.ny if axis else pack.nx
     if count < 2:
-        return
+        return False
     first = pack.axis + (pack.nx if axis else 0)
     want = aim(g, v, axis)
     i, x = (v.yi, v.y) if axis else (v.xi, v.x)
     if want == x:
-        return
+        return False
     turn = 0
     if want > x and x >= get_axis(g, first + i + 1) and i + 2 < count:
         turn = 1
@@ -254,84 +252,7 @@ def _travel(g: Any, v: Any, axis: int, quick: float) -> None:
         v.y = x
     else:
         v.x = x
-
-
-@jit
-def _skip(g: Any, v: Any, j: int, step: float, n: int) -> None:
-    """Let a silent lane run on, so that it is in step when it is heard again."""
-    smp = get_sample(g, v.sample[j])
-    pos = v.pos[j] + n * step
-    if v.looping and smp.loop_end > 0 and pos >= smp.loop_end:
-        pos = smp.loop_start + (pos - smp.loop_start) % (smp.loop_end - smp.loop_start)
-    v.pos[j] = pos
-    if pos >= smp.frames:
-        v.sample[j] = -1
-
-
-@jit
-def _copy(g: Any, address: int, pos: float, i: int, k: int, gain: float, slope: float) -> None:
-    """Add k frames, read where they stand, to the scratch of one voice."""
-    x = numba.carray(pointer(np.uint64(address)), (ENDLESS,), np.float32)[int(pos) + GUARD :]
-    y = g.mix[2 * TICK + i :]
-    a, da = np.float32(gain + i * slope), np.float32(slope)
-    for m in range(k):  # a sum that runs along is made parallel by the compiler; m * da is not
-        y[m] += x[m] * a
-        a += da
-
-
-@jit
-def _interpolate(g: Any, address: int, pos: float, step: float, i: int, k: int, gain: float, slope: float) -> None:
-    """Add k frames, read `step` apart between the frames, to the scratch of one voice."""
-    x = numba.carray(pointer(np.uint64(address)), (ENDLESS,), np.float32)
-    y = g.mix[2 * TICK + i :]
-    h = numba.carray(pointer(g.sinc_at), ((PHASES + 1) * TAPS,), np.float32)
-    a, da = np.float32(gain + i * slope), np.float32(slope)
-    at = np.int64((pos + (GUARD - TAPS // 2 + 1)) * 4294967296.0)
-    by = np.int64(step * 4294967296.0)
-    for m in range(k):
-        n = np.uint64(at >> 32)
-        f = np.uint64(((at & 0xFFFFFFFF) * PHASES + 0x80000000) >> 32) * np.uint64(TAPS)
-        total = np.float32(0.0)
-        for t in range(TAPS):
-            total += x[n + np.uint64(t)] * h[f + np.uint64(t)]
-        y[m] += total * a
-        a += da
-        at += by
-
-
-@jit
-def _lane(g: Any, v: Any, j: int, step: float, n: int, gain: float, slope: float) -> None:
-    """Add n frames of a lane to the scratch, through its loop, its end and its stretches of memory."""
-    smp = get_sample(g, v.sample[j])
-    pos = v.pos[j]
-    looped = smp.loop_end > 0
-    i = 0
-    while i < n:
-        address, limit = smp.body, smp.frames
-        if looped:
-            if v.looping:
-                limit = smp.loop_end
-            elif pos < smp.switch:
-                limit = smp.switch
-            else:
-                address = smp.after
-        if pos < smp.head:
-            address, limit = smp.attack, min(limit, smp.head)
-        k: int = min(n - i, int(np.ceil((limit - pos) / step)))
-        if k > 0:
-            if step == 1.0 and pos == math.floor(pos):
-                _copy(g, address, pos, i, k, gain, slope)
-            else:
-                _interpolate(g, address, pos, step, i, k, gain, slope)
-            pos += k * step
-            i += k
-        if looped and v.looping:
-            if pos >= smp.loop_end:
-                pos = smp.loop_start + (pos - smp.loop_start) % (smp.loop_end - smp.loop_start)
-        elif pos >= smp.frames:
-            v.sample[j] = -1
-            return
-    v.pos[j] = pos
+    return True
 
 
 @jit
@@ -386,21 +307,14 @@ def _voice(g: Any, v: Any, n: int, quick: float) -> None:
     if shake > 0.0:
         bend += VIBRATO_SEMITONES * min(shake, 1.0) * math.sin(2.0 * math.pi * g.lfo)
     ratio = g.ratio * (1.0 if bend == 0.0 else 2.0 ** (bend / 12.0))
-    _travel(g, v, 0, quick)
-    _travel(g, v, 1, quick)
+    moved = _travel(g, v, 0, quick)
+    moved = _travel(g, v, 1, quick) or moved
     for i in range(n):
         g.mix[2 * TICK + i] = 0.0
-    sounding = False
     for j in range(LANES):
-        if v.sample[j] >= 0:
-            old, new = v.gain[j], _balance(g, v, j)
-            v.gain[j] = new
-            step = min(v.step[j] * ratio, 64.0)
-            if old == 0.0 and new == 0.0:
-                _skip(g, v, j, step, n)
-            else:
-                _lane(g, v, j, step, n, old, (new - old) / n)
-            sounding = sounding or v.sample[j] >= 0
+        if moved and v.sample[j] >= 0:
+            v.to[j] = _balance(g, v, j)
+    sounding = read(g, v, n, ratio)
     env, fade = _envelope(g, v, n), v.fade
     if v.state == DYING:
         fade = max(fade - n / (FADE_TICKS * TICK), 0.0)
