@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from nsynth_instrument.audio import read
-from nsynth_instrument.dsp.loops import Seam, bake, find_loop, measure, sustains
-from nsynth_instrument.dsp.periods import own_pitch
+from nsynth_instrument.dsp.loops import bake, find_loop, sustains
+from nsynth_instrument.dsp.seams import Seam, judge
 from nsynth_instrument.notes import hz
 
 HOLD = 3.0
@@ -79,11 +79,9 @@ def main() -> None:
         found = [(finder(path, audio, rate, f0), rate, f0) for path, audio, rate, f0 in notes]
         each = 1000 * (time.process_time() - begun) / len(notes)
         seams: list[Seam] = []
-        for (loop, rate, f0), (_, audio, _, _) in zip(found, notes, strict=True):
+        for loop, rate, f0 in found:
             if loop is not None and loop[2] - loop[1] > rate // 50:
-                held = audio[round(0.5 * rate) : round(HOLD * rate)]
-                own, doubt = own_pitch(held, rate, f0)
-                seams.append(measure(loop[0], rate, loop[1], loop[2], own, doubt=doubt))
+                seams.append(judge(loop[0], rate, loop[1], loop[2], f0))
         print(f"\n{name}: {len(seams)} loops, {sum(s.seamless for s in seams)} hold all criteria; {each:.0f} ms a note")
         rows = {
             "step / limit": [s.step / max(s.largest_step, 1e-9) for s in seams],

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsynth_instrument.dsp.loops import bake, find_loop, measure, release_seconds, sustains
+from nsynth_instrument.dsp.loops import bake, find_loop, release_seconds, sustains
 from nsynth_instrument.dsp.periods import autocorrelation, energy, period
+from nsynth_instrument.dsp.seams import measure
 from nsynth_instrument.errors import UsageError
 from nsynth_instrument.notes import hz
 

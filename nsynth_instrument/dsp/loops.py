@@ -11,23 +11,25 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.fft
 
 from ..errors import UsageError
-from .periods import Doubles, Floats, autocorrelation, energy, follow
+from .periods import Doubles, Floats, autocorrelation, energy, follow, wander
+from .seams import CENTS, Seam, judge, level, measure, whole_periods
 
 SHORTEST, LONGEST = 0.25, 1.5
 """s; a shorter loop buzzes, a longer one answers a released key late."""
-CENTS = 0.04
-"""Largest deviation of the looped pitch from the note's own; under the 0.05 that is promised."""
+TUNED = 0.8
+"""Of the CENTS that are promised, what a loop's length may use; the rest is for the measurement."""
 BLEND = 0.1
 """s; the stretch on either side of the seam that is blended."""
 LATEST = 0.6
 """s; a loop ends at most this long before the hold does, since a player goes on from there to the recorded release."""
 TRIED = 24
 """Loop lengths that are tried at every place."""
-MEASURED = 12
-"""Of all places, those that are baked and measured, until one is seamless."""
+MEASURED = 48
+"""Of all places, those that are baked and measured at most, until one is seamless."""
+CLEAR = 0.95
+"""Of each limit, what a seam may reach: another's measurement, and 16 bits, change the last percent."""
 RIPPLED, EARLY, LONG = 0.05, 0.01, 0.004
 """What a place costs, beside 1 for sides that share nothing: each dB squared of ripple, each second before the hold's
 end; and what each doubling of length is worth."""
@@ -37,40 +39,6 @@ FALL = 9.0
 """dB; so does one that has fallen more than this from its first second to its last."""
 FAINTEST = -70.0
 """dB re full scale; a quieter note is silence."""
-
-
-LEAST_DISTANCE = 0.1
-"""dB; spectra that differ by less are the same to any ear."""
-
-
-@dataclass(frozen=True)
-class Seam:
-    """What a loop's seam does to the ear; measured on the audio as it is played.
-
-    step: |first - last| frame of the loop; largest_step: 8 x the median step inside it, or 2 % of its peak if that is
-    more; ripple: dB of level across the seam; cents: looped pitch against the note's own; doubt: cents by which that
-    wanders, and cannot be told better; distance: dB between the spectra before and after the seam; inside: the same,
-    the largest between neighbours inside the loop.
-    """
-
-    step: float
-    largest_step: float
-    ripple: float
-    cents: float
-    distance: float
-    inside: float
-    doubt: float = 0.0
-
-    @property
-    def excess(self) -> float:
-        """The criterion that is nearest to its limit, or furthest beyond, as a fraction of the limit."""
-        step, distance = self.step / max(self.largest_step, 1e-9), self.distance / max(self.inside, LEAST_DISTANCE)
-        return max(step, distance, self.ripple / 0.5, abs(self.cents) / (0.05 + self.doubt))
-
-    @property
-    def seamless(self) -> bool:
-        """Whether all four criteria hold."""
-        return self.excess <= 1.0
 
 
 @dataclass(frozen=True)
@@ -129,10 +97,12 @@ def release_seconds(audio: Floats, rate: int, *, hold_seconds: float) -> float:
 
 
 def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) -> LoopResult | None:
-    """The best loop of a note (frames,) that is held for `hold_seconds`; None for notes that decay.
+    """The best seamless loop of a note (frames,) that is held for `hold_seconds`; None for notes that decay or have none.
 
-    `f0_hz` is the note's nominal fundamental; its own is measured. The loop lies between the attack and the end of
-    the hold, so that the recorded release follows it. Raises UsageError when `rate` or `f0_hz` cannot be.
+    `f0_hz` is the key's fundamental; the note's own is measured, and where the two cannot be told apart, as in a note that
+    wavers, the loop has the key's: positions and layers of one key then stay together for as long as they are held.
+    The loop lies between the attack and the end of the hold, so that the recorded release follows it. Raises UsageError
+    when `rate` or `f0_hz` cannot be.
     """
     if not (8000 <= rate <= 384000 and 1.0 <= f0_hz < rate / 2):
         raise UsageError(f"no loop can be sought at {rate} Hz for a fundamental of {f0_hz} Hz")
@@ -143,11 +113,12 @@ def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) ->
     squares = energy(held)
     likeness = autocorrelation(held, squares, round(LONGEST * rate) + 1)
     cycle = follow(likeness, rate / f0_hz)
-    window = _whole_periods(rate, rate / cycle)
+    if abs(1200 * math.log2(rate / cycle / f0_hz)) <= wander(held, rate, f0_hz) + CENTS:
+        cycle = rate / f0_hz
+    window = whole_periods(rate, rate / cycle)
     places: list[tuple[float, int, int]] = []
     for length in _lengths(likeness, cycle, rate, longest=len(held) - 2 * window - rate // 50):
         places += [(cost, at, length) for cost, at in _places(held, squares, length, window, rate)]
-    best: LoopResult | None = None
     for _, at, length in sorted(places)[:MEASURED]:
         start = low + at
         blend = min(round(BLEND * rate), length // 2, start, high - start - length)
@@ -155,12 +126,12 @@ def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) ->
         found = replace(found, tilt=_tilt(audio, found, window))
         around = slice(max(0, start - blend), start + length + blend)
         moved = replace(found, start=start - around.start, end=found.end - around.start)
-        found = replace(found, seam=measure(bake(audio[around], moved), rate, moved.start, moved.end, rate / cycle))
-        if best is None or found.seam.excess < best.seam.excess:
-            best = found
-        if best.seam.seamless:
-            break
-    return best
+        seam = measure(bake(audio[around], moved), rate, moved.start, moved.end, rate / cycle)
+        if seam.excess <= CLEAR:
+            seam = judge(bake(audio, found), rate, found.start, found.end, f0_hz)
+            if seam.seamless:
+                return replace(found, seam=seam)
+    return None
 
 
 def bake(audio: Floats, loop: LoopResult) -> Floats:
@@ -204,44 +175,6 @@ _NEPER = math.log(10) / 20
 _NO_SEAM = Seam(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float, *, doubt: float = 0.0) -> Seam:
-    """The seam of the loop [start, end] in audio (frames,), as it stands; `f0_hz`, the note's own fundamental, and its
-    `doubt` in cents are of `own_pitch`."""
-    inside = audio[start : end + 1].astype(np.float64)
-    step = abs(float(inside[0] - inside[-1]))
-    largest = max(8 * float(np.median(np.abs(np.diff(inside)))), 0.02 * float(np.abs(inside).max()))
-    periods = max(1, round(len(inside) * f0_hz / rate))
-    cents = 1200 * float(np.log2(periods * rate / (len(inside) * f0_hz)))
-    window = min(_whole_periods(rate, f0_hz), len(inside) // 2)
-    joined = np.concatenate([inside[-window:], inside[:window]])
-    before, across, later = (_level(joined[i : i + window]) for i in (0, window // 2, window))
-    ripple = max(abs(later - before), abs(across - (before + later) / 2))
-    spectra = _spectra(inside, rate, window)
-    between = np.sqrt(np.mean(np.square(np.diff(spectra, axis=0)), axis=1))
-    first, last = _spectra(joined, rate, window)[[0, -1]]
-    distance = float(np.sqrt(np.mean(np.square(last - first))))
-    return Seam(step, largest, ripple, cents, distance, float(between.max(initial=0.0)), doubt)
-
-
-def _whole_periods(rate: int, f0_hz: float) -> int:
-    """Frames of at least 50 ms that are whole periods, so that levels do not waver with the phase."""
-    return round(math.ceil(max(0.05 * f0_hz, 2.0)) * rate / f0_hz)
-
-
-def _level(x: Doubles) -> float:
-    return 10 * float(np.log10(np.mean(np.square(x)) + 1e-14))
-
-
-def _spectra(x: Doubles, rate: int, window: int) -> Doubles:
-    """Levels in dB (windows, bands) of neighbouring windows, in third octaves, floored 60 dB under the loudest."""
-    count = len(x) // window
-    size = scipy.fft.next_fast_len(window, real=True)
-    power = np.square(np.abs(scipy.fft.rfft(x[: count * window].reshape(count, window) * np.hanning(window), size)))
-    edges = np.unique(np.round(2 ** np.arange(np.log2(40), np.log2(rate / 2.2), 1 / 3) * size / rate).astype(int))
-    bands = np.add.reduceat(power, edges, axis=1)[:, :-1]
-    return np.asarray(10 * np.log10(bands + 1e-6 * bands.max() + 1e-20))
-
-
 def _steady(audio: Floats, rate: int, hold_seconds: float) -> tuple[int, int]:
     """The frames between the attack and the end of the hold, with a little air."""
     hop = rate // 100
@@ -260,7 +193,7 @@ def _lengths(likeness: Floats, cycle: float, rate: int, *, longest: int) -> list
         return []
     lengths = np.round(periods * cycle).astype(int)
     cents = 1200 * np.abs(np.log2(periods * cycle / lengths))
-    lengths = lengths[cents <= CENTS]
+    lengths = lengths[cents <= TUNED * CENTS]
     worth = likeness[lengths] + 0.01 * np.log2(lengths / rate)
     return [int(n) for n in lengths[np.argsort(-worth)[:TRIED]]]
 
@@ -301,4 +234,4 @@ def _places(held: Floats, squares: Doubles, length: int, window: int, rate: int)
 
 def _tilt(audio: Floats, loop: LoopResult, window: int) -> float:
     here, there = (audio[max(0, at - window) : at + window].astype(np.float64) for at in (loop.start, loop.end + 1))
-    return float(np.clip(_level(here) - _level(there), -2.0, 2.0))
+    return float(np.clip(level(here) - level(there), -2.0, 2.0))

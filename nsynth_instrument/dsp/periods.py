@@ -27,9 +27,14 @@ def period(audio: Floats, rate: int, f0_hz: float) -> float:
 
 def own_pitch(audio: Floats, rate: int, f0_hz: float) -> tuple[float, float]:
     """Fundamental in Hz of a held sound (frames,), and its doubt: the range, in cents, of its fifths'."""
+    return rate / period(audio, rate, f0_hz), wander(audio, rate, f0_hz)
+
+
+def wander(audio: Floats, rate: int, f0_hz: float) -> float:
+    """The range, in cents, of the pitches of a held sound's (frames,) fifths."""
     n = len(audio) // 5
     parts = [1200 * math.log2(period(audio[i * n : (i + 1) * n], rate, f0_hz)) for i in range(5)]
-    return rate / period(audio, rate, f0_hz), max(parts) - min(parts)
+    return max(parts) - min(parts)
 
 
 def energy(x: Floats) -> Doubles:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import Audio, db, read
-from ..dsp.loops import Seam, measure
-from ..dsp.periods import own_pitch
 from ..dsp.pitch import cents_off
+from ..dsp.seams import CENTS as LOOP_CENTS
+from ..dsp.seams import Seam, judge
 from ..errors import AudioError
 from ..notes import hz
 from ..pack import Loop, SamplePack, Zone
@@ -134,7 +134,7 @@ def listen(pack: SamplePack, folder: Path, zone: Zone) -> Heard:
     cents = cents_off(audio, rate, zone.root)
     if abs(cents) > CENTS:
         fault("tuning", f"is {cents:+.1f} cents off key {zone.root}")
-    seam = None if zone.loop is None else _seam(audio, rate, zone.root, zone.loop)
+    seam = None if zone.loop is None else judge(audio, rate, zone.loop.start, zone.loop.end, hz(zone.root))
     if seam is not None and not seam.seamless:
         fault("loops", _seam_words(seam))
     return Heard(zone, tuple(faults), peak, level, mean, cents, seam)
@@ -167,20 +167,13 @@ def wav_header(data: bytes) -> tuple[int, Loop | None] | None:
     return None
 
 
-def _seam(audio: Audio, rate: int, root: int, loop: Loop) -> Seam:
-    # The note's own pitch is that of its hold, which a loop ends with.
-    held = audio[min(loop.start, rate // 2) : loop.end + 1]
-    own, doubt = own_pitch(held, rate, hz(root))
-    return measure(audio, rate, loop.start, loop.end, own, doubt=doubt)
-
-
 def _seam_words(seam: Seam) -> str:
     words = []
     if seam.step > seam.largest_step:
         words.append(f"a step of {seam.step:.4f} where {seam.largest_step:.4f} is usual")
     if seam.ripple >= 0.5:
         words.append(f"{seam.ripple:.1f} dB of ripple")
-    if abs(seam.cents) > 0.05 + seam.doubt:
+    if abs(seam.cents) > LOOP_CENTS + seam.doubt:
         words.append(f"{seam.cents:+.2f} cents against the note")
     return "loops with " + ", ".join(words or [f"a change of timbre of {seam.distance:.1f} dB"])
 

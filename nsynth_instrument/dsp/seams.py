@@ -1,0 +1,98 @@
+"""What a loop's seam does to the ear, measured on the audio as it is played."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+from .periods import Doubles, Floats, own_pitch
+
+CENTS = 0.05
+"""By which a loop may miss the pitch that it is held against."""
+LEAST_DISTANCE = 0.1
+"""dB; spectra that differ by less are the same to any ear."""
+
+
+@dataclass(frozen=True)
+class Seam:
+    """What a loop's seam does to the ear; measured on the audio as it is played.
+
+    step: |first - last| frame of the loop; largest_step: 8 x the median step inside it, or 2 % of its peak if that is
+    more; ripple: dB of level across the seam; cents: looped pitch against the note's; doubt: cents by which that wanders, and
+    cannot be told better; distance: dB between the spectra before and after the seam; inside: the same,
+    the largest between neighbours inside the loop.
+    """
+
+    step: float
+    largest_step: float
+    ripple: float
+    cents: float
+    distance: float
+    inside: float
+    doubt: float = 0.0
+
+    @property
+    def excess(self) -> float:
+        """The criterion that is nearest to its limit, or furthest beyond, as a fraction of the limit."""
+        step, distance = self.step / max(self.largest_step, 1e-9), self.distance / max(self.inside, LEAST_DISTANCE)
+        return max(step, distance, self.ripple / 0.5, abs(self.cents) / (CENTS + self.doubt))
+
+    @property
+    def seamless(self) -> bool:
+        """Whether all four criteria hold."""
+        return self.excess <= 1.0
+
+
+def judge(audio: Floats, rate: int, start: int, end: int, key_hz: float) -> Seam:
+    """The seam of the loop [start, end] in a note (frames,) of the key whose fundamental is `key_hz`.
+
+    A loop's pitch is held against the key's where it keeps to that and the note is not seen to be elsewhere; else against
+    the note's own, measured up to the loop's end, with its doubt.
+    """
+    own, doubt = own_pitch(audio[min(start, rate // 2) : end + 1], rate, key_hz)
+    periods = max(1, round((end + 1 - start) * key_hz / rate))
+    looped = 1200 * math.log2(periods * rate / ((end + 1 - start) * key_hz))
+    if abs(looped) <= CENTS and abs(1200 * math.log2(own / key_hz)) <= CENTS + doubt:
+        return measure(audio, rate, start, end, key_hz)
+    return measure(audio, rate, start, end, own, doubt=doubt)
+
+
+def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float, *, doubt: float = 0.0) -> Seam:
+    """The seam of the loop [start, end] in audio (frames,), as it stands, against a fundamental `f0_hz` with its `doubt`."""
+    inside = audio[start : end + 1].astype(np.float64)
+    step = abs(float(inside[0] - inside[-1]))
+    largest = max(8 * float(np.median(np.abs(np.diff(inside)))), 0.02 * float(np.abs(inside).max()))
+    periods = max(1, round(len(inside) * f0_hz / rate))
+    cents = 1200 * float(np.log2(periods * rate / (len(inside) * f0_hz)))
+    window = min(whole_periods(rate, f0_hz), len(inside) // 2)
+    joined = np.concatenate([inside[-window:], inside[:window]])
+    before, across, later = (level(joined[i : i + window]) for i in (0, window // 2, window))
+    ripple = max(abs(later - before), abs(across - (before + later) / 2))
+    spectra = _spectra(inside, rate, window)
+    between = np.sqrt(np.mean(np.square(np.diff(spectra, axis=0)), axis=1))
+    first, last = _spectra(joined, rate, window)[[0, -1]]
+    distance = float(np.sqrt(np.mean(np.square(last - first))))
+    return Seam(step, largest, ripple, cents, distance, float(between.max(initial=0.0)), doubt)
+
+
+def whole_periods(rate: int, f0_hz: float) -> int:
+    """Frames of at least 50 ms that are whole periods, so that levels do not waver with the phase."""
+    return round(math.ceil(max(0.05 * f0_hz, 2.0)) * rate / f0_hz)
+
+
+def level(x: Doubles) -> float:
+    """dB of the RMS."""
+    return 10 * float(np.log10(np.mean(np.square(x)) + 1e-14))
+
+
+def _spectra(x: Doubles, rate: int, window: int) -> Doubles:
+    """Levels in dB (windows, bands) of neighbouring windows, in third octaves, floored 60 dB under the loudest."""
+    count = len(x) // window
+    size = scipy.fft.next_fast_len(window, real=True)
+    power = np.square(np.abs(scipy.fft.rfft(x[: count * window].reshape(count, window) * np.hanning(window), size)))
+    edges = np.unique(np.round(2 ** np.arange(np.log2(40), np.log2(rate / 2.2), 1 / 3) * size / rate).astype(int))
+    bands = np.add.reduceat(power, edges, axis=1)[:, :-1]
+    return np.asarray(10 * np.log10(bands + 1e-6 * bands.max() + 1e-20))
