@@ -48,6 +48,7 @@ _BENDS = 9
 @click.option("--temperature", type=float, help="How lively: 0 is smooth, 1 natural.  [default: 1]")
 @click.option("--loops/--no-loops", default=None, help="Loop notes that hold their level.  [default: loops]")
 @click.option("--format", "formats", metavar="F,F,...", help="What to write: sfz, sf2, ..., or all.  [default: sfz]")
+@click.option("--preview/--no-preview", default=True, help="Add a phrase to hear (MP3) and a cover (PNG).  [default: preview]")
 @click.option("--runtime", type=click.Choice(["auto", "kernel", "onnx", "torch"]), default="auto", show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), help="Processor cores to use.  [default: all]")
@@ -55,7 +56,15 @@ _BENDS = 9
 @click.option("--force", is_flag=True, help="Replace another pack that is in the folder.")
 @click.option("--plan", "only_plan", is_flag=True, help="Print the plan as TOML and render nothing.")
 def render(
-    *, out: Path | None, force: bool, only_plan: bool, runtime: str, device: str, threads: int | None, **options: Any
+    *,
+    out: Path | None,
+    force: bool,
+    only_plan: bool,
+    preview: bool,
+    runtime: str,
+    device: str,
+    threads: int | None,
+    **options: Any,
 ) -> None:
     """Render what lies between sounds: every key and velocity, as a sample pack.
 
@@ -74,7 +83,21 @@ def render(
     with Bar(plan.seconds) as bar:
         for step in steps(plan, folder, runtime=runtime, device=device, threads=threads, force=force, beside=own):
             bar.show(step.stage, step.done, step.of, step.words)
+    if preview:
+        _preview(folder)
     click.echo(folder)
+
+
+def _preview(folder: Path) -> None:
+    """A phrase and a cover for a pack that has none yet."""
+    from .live.phrase import PREVIEW, write_preview
+    from .preview.cover import COVER, write_cover
+    from .writers.sums import add_sums
+
+    lacking = [write for name, write in ((PREVIEW, write_preview), (COVER, write_cover)) if not (folder / name).exists()]
+    if lacking:
+        add_sums(folder, [write(folder) for write in lacking])
+
 
 
 def _own(plan: RenderPlan, runtime: str, device: str, threads: int | None) -> InstrumentBank | None:

@@ -91,12 +91,15 @@ def size(pack: SamplePack, rate: int) -> int:
     return sum(int(z.frames * rate / pack.rate) * 4 for z in pack.zones)
 
 
-def load(folder: Path, *, rate: int, budget: int, progress: Callable[[int, int], None] | None = None) -> Sound:
+def load(
+    folder: Path, *, rate: int, budget: int, progress: Callable[[int, int], None] | None = None, pack: SamplePack | None = None
+) -> Sound:
     """Read a pack at `rate` Hz into RAM, or beyond `budget` bytes into a file that is memory-mapped.
 
-    Raises DataError or AudioError when a file is missing, damaged, or is not what the manifest says.
+    `pack` may stand for the folder's manifest, as one of only some of its zones. Raises DataError or AudioError when a file
+    is missing, damaged, or is not what the manifest says.
     """
-    pack = check(folder)
+    pack = pack or check(folder)
     samples = np.zeros(len(pack.zones), SAMPLE)
     heard: list[Array] = []
     keep: list[Any] = []
