@@ -26,8 +26,10 @@ LATEST = 0.6
 """s; a loop ends at most this long before the hold does, since a player goes on from there to the recorded release."""
 TRIED = 24
 """Loop lengths that are tried at every place."""
-MEASURED = 48
+MEASURED = 24
 """Of all places, those that are baked and measured at most, until one is seamless."""
+WORSE = 0.1
+"""Of likeness, what a loop may give up to have its key's own pitch."""
 CLEAR = 0.95
 """Of each limit, what a seam may reach: another's measurement, and 16 bits, change the last percent."""
 RIPPLED, EARLY, LONG = 0.05, 0.01, 0.004
@@ -99,7 +101,7 @@ def release_seconds(audio: Floats, rate: int, *, hold_seconds: float) -> float:
 def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) -> LoopResult | None:
     """The best seamless loop of a note (frames,) that is held for `hold_seconds`; None for notes that decay or have none.
 
-    `f0_hz` is the key's fundamental; the note's own is measured, and where the two cannot be told apart, as in a note that
+    `f0_hz` is the key's fundamental; the note's own is measured, and where the two can hardly be told apart, as in a note that
     wavers, the loop has the key's: positions and layers of one key then stay together for as long as they are held.
     The loop lies between the attack and the end of the hold, so that the recorded release follows it. Raises UsageError
     when `rate` or `f0_hz` cannot be.
@@ -112,26 +114,34 @@ def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) ->
     held = audio[low:high] - audio[low:high].mean()
     squares = energy(held)
     likeness = autocorrelation(held, squares, round(LONGEST * rate) + 1)
-    cycle = follow(likeness, rate / f0_hz)
-    if abs(1200 * math.log2(rate / cycle / f0_hz)) <= wander(held, rate, f0_hz) + CENTS:
-        cycle = rate / f0_hz
-    window = whole_periods(rate, rate / cycle)
-    places: list[tuple[float, int, int]] = []
-    for length in _lengths(likeness, cycle, rate, longest=len(held) - 2 * window - rate // 50):
-        places += [(cost, at, length) for cost, at in _places(held, squares, length, window, rate)]
-    for _, at, length in sorted(places)[:MEASURED]:
-        start = low + at
-        blend = min(round(BLEND * rate), length // 2, start, high - start - length)
-        found = LoopResult(start, start + length - 1, round(length / cycle), window, blend, rate / cycle, 0.0, _NO_SEAM)
-        found = replace(found, tilt=_tilt(audio, found, window))
-        around = slice(max(0, start - blend), start + length + blend)
-        moved = replace(found, start=start - around.start, end=found.end - around.start)
-        seam = measure(bake(audio[around], moved), rate, moved.start, moved.end, rate / cycle)
-        if seam.excess <= CLEAR:
-            seam = judge(bake(audio, found), rate, found.start, found.end, f0_hz)
-            if seam.seamless:
-                return replace(found, seam=seam)
+    own, key = follow(likeness, rate / f0_hz), rate / f0_hz
+    lengths = {cycle: _lengths(likeness, cycle, rate, longest=len(held)) for cycle in (key, own)}
+    cycles = [own]
+    if abs(1200 * math.log2(key / own)) <= wander(held, rate, f0_hz) + CENTS and lengths[key] and lengths[own]:
+        alike_key, alike_own = (likeness[lengths[cycle][0]] for cycle in (key, own))
+        cycles = [key, own] if alike_key > alike_own - WORSE else [own]
+    for cycle in cycles:
+        window = whole_periods(rate, rate / cycle)
+        places: list[tuple[float, int, int]] = []
+        for length in lengths[cycle]:
+            places += [(cost, at, length) for cost, at in _places(held, squares, length, window, rate)]
+        for _, at, length in sorted(places)[:MEASURED]:
+            found = _baked(audio, rate, low + at, length, cycle, window, high)
+            if found.seam.excess <= CLEAR:
+                seam = judge(bake(audio, found), rate, found.start, found.end, f0_hz)
+                if seam.seamless:
+                    return replace(found, seam=seam)
     return None
+
+
+def _baked(audio: Floats, rate: int, start: int, length: int, cycle: float, window: int, high: int) -> LoopResult:
+    """The loop of `length` frames from `start` on, in a hold that ends at `high`, with its seam as it is once it is baked."""
+    blend = min(round(BLEND * rate), length // 2, start, high - start - length)
+    found = LoopResult(start, start + length - 1, round(length / cycle), window, blend, rate / cycle, 0.0, _NO_SEAM)
+    found = replace(found, tilt=_tilt(audio, found, window))
+    around = slice(max(0, start - blend), start + length + blend)
+    moved = replace(found, start=start - around.start, end=found.end - around.start)
+    return replace(found, seam=measure(bake(audio[around], moved), rate, moved.start, moved.end, rate / cycle))
 
 
 def bake(audio: Floats, loop: LoopResult) -> Floats:
@@ -187,7 +197,8 @@ def _steady(audio: Floats, rate: int, hold_seconds: float) -> tuple[int, int]:
 
 def _lengths(likeness: Floats, cycle: float, rate: int, *, longest: int) -> list[int]:
     """The most promising loop lengths in frames: whole, of whole periods, in tune, and alike one length later."""
-    top = min(LONGEST * rate, longest, len(likeness) - 1)
+    window = whole_periods(rate, rate / cycle)
+    top = min(LONGEST * rate, longest - 2 * window - rate // 50, len(likeness) - 1)
     periods = np.arange(max(1, int(np.ceil(SHORTEST * rate / cycle))), int(top / cycle) + 1)
     if not len(periods):
         return []
