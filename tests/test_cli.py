@@ -18,6 +18,7 @@ from nsynth_instrument import cli, progress
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.pack import SamplePack
 from nsynth_instrument.preset import shipped
+from nsynth_instrument.writers.sums import read_sums
 
 SMALL = ("--grid", "48-60/12", "--velocities", "100", "--seconds", "1.5", "--rate", "16000", "--no-loops")
 MANY = ("--grid", "24-119", "--velocities", "100", "--seconds", "1.5", "--rate", "16000", "--no-loops")
@@ -94,7 +95,10 @@ def test_render_prints_the_folder_and_nothing_else(model: Bundle, capsys: pytest
     assert said.out == "exports/packs/flute-bass\n"
     assert "harmonic on " in said.err
     assert "2 notes in tune to" in said.err
-    assert len(SamplePack.load(Path("exports/packs/flute-bass")).zones) == 2
+    folder = Path("exports/packs/flute-bass")
+    assert len(SamplePack.load(folder).zones) == 2
+    assert read_sums(folder).keys() == {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")}
+    assert {"preview.mp3", "cover.png"} < read_sums(folder).keys()
     assert run("render", "--a", "flute", "--b", "bass", *SMALL) == 0
     said = capsys.readouterr()
     assert said.out == "exports/packs/flute-bass\n"

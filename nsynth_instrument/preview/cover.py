@@ -19,8 +19,8 @@ SIDE = 1200
 """Points; shops ask for a square."""
 MOST = 5
 """Positions a row, of those there are, evenly chosen."""
-KEYS = (48, 60, 72, 84)
-"""Shown of a pack that has one position."""
+LOW, HIGH = 36, 90
+"""The keys among which four are chosen to show a pack of one position, if it has them."""
 VELOCITY = 100
 
 
@@ -28,7 +28,7 @@ def write_cover(folder: Path) -> Path:
     """Write `cover.png` into the pack's folder.
 
     A morph's positions stand side by side, or as the square that they are, each with its note nearest to middle C; a pack of
-    one position shows four keys. Raises DataError or AudioError when the pack is not whole.
+    one position shows up to four of its keys. Raises DataError or AudioError when the pack is not whole.
     """
     pack = SamplePack.load(folder)
     rows = _rows(pack)
@@ -47,16 +47,18 @@ def _rows(pack: SamplePack) -> list[list[Zone]]:
         return min(here, key=lambda z: (abs(z.root - key), abs(z.velocity - VELOCITY)))
 
     if len(pack.positions) == 1:
-        low, left, right, high = (nearest(pack.positions[0], k) for k in KEYS)
-        return [[low, left], [right, high]]
+        roots = sorted({z.root for z in pack.zones})
+        shown = [nearest(pack.positions[0], key) for key in _some([k for k in roots if LOW <= k <= HIGH] or roots, 4)]
+        return [shown[:2], shown[2:]] if len(shown) == 4 else [shown]
     rows: dict[float, list[tuple[float, ...]]] = {}
     for position in pack.positions:
         rows.setdefault(position[1] if len(position) > 1 else 0.0, []).append(position)
-    return [[nearest(p, 60) for p in _some(row)] for row in _some(list(rows.values()))]
+    return [[nearest(p, 60) for p in _some(row, MOST)] for row in _some(list(rows.values()), MOST)]
 
 
-def _some(values: list[T]) -> list[T]:
-    return [values[i] for i in np.unique(np.rint(np.linspace(0, len(values) - 1, min(len(values), MOST))).astype(int))]
+def _some(values: list[T], most: int) -> list[T]:
+    """At most so many of them, evenly chosen, both ends included."""
+    return [values[i] for i in np.unique(np.rint(np.linspace(0, len(values) - 1, min(len(values), most))).astype(int))]
 
 
 def _shown(folder: Path, zone: Zone) -> Picture:
