@@ -67,6 +67,26 @@ def _mono(data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(data[:, int(np.argmax(power))] if cancel else mean)
 
 
+def piece(path: Path | str, start: int, frames: int, *, rate: int) -> Audio:
+    """`frames` frames of a sound file at `rate` Hz from frame `start`, which may lie before its beginning; silence around it.
+
+    Only these are read if the file has that rate and one channel. Raises AudioError as `read` does.
+    """
+    import soundfile
+
+    before, start = max(0, -start), max(0, start)
+    try:
+        with soundfile.SoundFile(str(path)) as f:
+            if f.samplerate == rate and f.channels == 1:
+                f.seek(min(start, f.frames))
+                there = f.read(max(0, frames - before), dtype="float32")
+                return np.pad(there, (before, frames - before - len(there)))
+    except (soundfile.LibsndfileError, OSError, RuntimeError):
+        pass  # `read` says what is wrong
+    there = read(path, rate=rate)[0][start : start + max(0, frames - before)]
+    return np.pad(there, (before, frames - before - len(there)))
+
+
 def encode(audio: npt.NDArray[np.float32 | np.int32], rate: int, *, kind: str, bits: int = 24) -> bytes:
     """Sound (frames,) or (frames, channels) as the bytes of a FLAC, OGG (Vorbis) or MP3 file, by `kind`; the call runs
     beside other threads, and equal sound gives equal bytes.

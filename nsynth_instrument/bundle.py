@@ -81,7 +81,22 @@ class Bundle:
     def fingerprint(self) -> str:
         """Hex digest over all files: two bundles with the same one make the same sound."""
         listed = "".join(f"{n} {h}\n" for n, h in sorted(self.files.items()))
+        if guided := self.guide():
+            listed += guided.fingerprint
         return hashlib.sha256(f"{self.kind} {self.rate} {self.hop}\n{listed}".encode()).hexdigest()
+
+    def guide(self) -> Bundle | None:
+        """The model whose codes, bank and voice this one uses; None if they are its own.
+
+        Raises UnknownName or BundleError if there is none of that name that can be one.
+        """
+        name = self.network.get("guide")
+        if not name:
+            return None
+        found = find(str(name))
+        if found.kind != "harmonic":
+            raise BundleError(f"model {self.name} follows {name}, which is of kind {found.kind}; export it again")
+        return found
 
 
 def sha256(path: Path) -> str:

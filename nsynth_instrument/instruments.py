@@ -12,7 +12,8 @@ BANK = "bank.safetensors"
 
 
 def read_bank(model: Bundle) -> InstrumentBank:
-    """The instruments that a model knows. Raises BundleError or DataError when they are damaged."""
+    """The instruments that a model knows: its own, or its guide's. Raises BundleError or DataError when they are damaged."""
+    model = model.guide() or model
     return InstrumentBank.read(model.path(BANK))
 
 

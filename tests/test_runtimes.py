@@ -26,10 +26,10 @@ from nsynth_instrument.runtimes.kernel_wavenet import TILE, WaveNetKernel  # noq
 
 CONFIG = WaveNetConfig(
     hop=32, bands=2, encoder_width=8, encoder_layers=2, encoder_stages=2, bound=3.0, width=8, skip=12, layers=3, stages=2, kernel=3,
-    pitch="basis", velocity=True, harmonics=3,
+    pitch="basis", velocity=True,
 )  # fmt: skip
 # As the paper's: one band, no pitch, no velocity, no bound.
-PLAIN = replace(CONFIG, bands=1, bound=0.0, pitch="none", velocity=False, harmonics=0, kernel=2)
+PLAIN = replace(CONFIG, bands=1, bound=0.0, pitch="none", velocity=False, kernel=2)
 
 
 def weights(config: WaveNetConfig) -> dict[str, np.ndarray]:
@@ -99,7 +99,7 @@ def test_the_kernel_draws_by_the_logits_of_the_network(config: WaveNetConfig) ->
     w, asked, past = weights(config), request(config, batch=37), follow(config, batch=37)
     net = WaveNet(config).eval()
     net.load_state_dict({k: torch.from_numpy(v).float() for k, v in w.items()})
-    source = config.source(asked["pitch"], np.zeros(37, int), past.shape[1])
+    source = np.zeros((37, past.shape[1], 0), np.float32)
     told = config.conditioning(asked["codes"], asked["pitch"], asked["velocity"])
     with torch.no_grad():
         logits = net.decoder(*(torch.from_numpy(a) for a in (mulaw.companded(past), source, told)))

@@ -13,7 +13,7 @@ from nsynth_instrument import audio as sound  # noqa: E402
 from nsynth_instrument.dsp import mulaw  # noqa: E402
 from nsynth_instrument.errors import BundleError, DataError, NsynthError, UnknownName  # noqa: E402
 from nsynth_instrument.nets.wavenet import WaveNet, sample  # noqa: E402
-from nsynth_instrument.nets.wavenet_config import H512, SMALL4, WaveNetConfig  # noqa: E402
+from nsynth_instrument.nets.wavenet_config import GUIDED12, H512, WaveNetConfig  # noqa: E402
 from nsynth_instrument.notes import hz  # noqa: E402
 from nsynth_instrument.training import plan, recordings  # noqa: E402
 from nsynth_instrument.training.features import rows  # noqa: E402
@@ -21,8 +21,10 @@ from nsynth_instrument.training.wavenet import WaveNetRecipe, WaveNetTask  # noq
 
 TINY = WaveNetConfig(
     hop=32, bands=2, encoder_width=8, encoder_layers=4, encoder_stages=2, bound=3.0, width=8, skip=12, layers=4, stages=2, kernel=3,
-    pitch="basis", velocity=True, harmonics=2,
+    pitch="basis", velocity=True,
 )  # fmt: skip
+
+BANDS4 = replace(TINY, hop=512, bands=4, kernel=2)
 
 
 @cache
@@ -44,25 +46,14 @@ def test_the_receptive_field_is_the_published_one() -> None:
 
 def test_shipped_plans_name_the_networks() -> None:
     assert WaveNetConfig.of(plan.load("wavenet-h512").network) == H512
-    assert WaveNetConfig.of(plan.load("wavenet-small4").network) == SMALL4
-    assert WaveNetConfig.of(SMALL4.to_dict()) == SMALL4
+    assert WaveNetConfig.of(plan.load("wavenet-guided").network) == GUIDED12
+    assert WaveNetConfig.of(GUIDED12.to_dict()) == GUIDED12
 
 
 @pytest.mark.parametrize("values", [{"hop": 0}, {"bands": 3}, {"pitch": "loud"}, {"layers": 2.5}, {"wings": 2}, {"stages": 30}])
 def test_an_impossible_network_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(BundleError):
         WaveNetConfig.of(values)
-
-
-def test_source_is_sines_of_the_key_in_phase_with_the_note() -> None:
-    config = replace(SMALL4, harmonics=40)
-    got = config.source(np.array([69, 100]), np.array([0, 1000]), 50)
-    seconds = np.arange(50) * 4 / 16000
-    np.testing.assert_allclose(got[0, :, 4], np.sin(2 * np.pi * 3 * 440 * seconds), atol=1e-5)
-    np.testing.assert_allclose(got[0, :, 5], np.cos(2 * np.pi * 3 * 440 * seconds), atol=1e-5)
-    np.testing.assert_allclose(got[1, :, 0], np.sin(2 * np.pi * hz(100) * (seconds + 4000 / 16000)), atol=1e-4)
-    audible = np.abs(got).max(axis=1)[:, ::2] > 0
-    assert [int(a.sum()) for a in audible] == [18, 3], "harmonics under 8 kHz alone"
 
 
 def inputs(config: WaveNetConfig, batch: int = 2, frames: int = 3) -> dict[str, np.ndarray]:
@@ -72,7 +63,7 @@ def inputs(config: WaveNetConfig, batch: int = 2, frames: int = 3) -> dict[str, 
     codes = rng.normal(size=(batch, frames, config.dims)).astype(np.float32)
     return {
         "classes": rng.integers(0, 256, (batch, steps, config.bands)),
-        "source": config.source(pitch, np.zeros(batch, int), steps),
+        "source": rng.normal(size=(batch, steps, config.source)).astype(np.float32),
         "conditions": config.conditioning(codes, pitch, velocity),
     }
 
@@ -83,7 +74,7 @@ def logits(net: WaveNet, given: dict[str, np.ndarray]) -> torch.Tensor:
         return net.decoder(heard, torch.from_numpy(given["source"]), torch.from_numpy(given["conditions"]))
 
 
-@pytest.mark.parametrize("config", [TINY, replace(TINY, kernel=2, bands=1, harmonics=0, pitch="none", velocity=False)])
+@pytest.mark.parametrize("config", [TINY, replace(TINY, kernel=2, bands=1, pitch="none", velocity=False)])
 def test_a_step_hears_nothing_of_itself_and_as_far_back_as_it_should(config: WaveNetConfig) -> None:
     torch.manual_seed(0)
     net = WaveNet(config).eval()
@@ -155,13 +146,12 @@ def test_recordings_are_the_files(tones: Path, kept: list[recordings.Recorded]) 
 
 
 def test_batches_are_a_function_of_the_seed_and_pair_notes_of_one_instrument(kept: list[recordings.Recorded]) -> None:
-    task = WaveNetTask(kept, SMALL4, WaveNetRecipe(frames=2))
+    task = WaveNetTask(kept, BANDS4, WaveNetRecipe(frames=2))
     one, two = (task.batch(np.random.default_rng(5), 8) for _ in range(2))
     assert all(torch.equal(one[k], two[k]) for k in one)
-    steps = 2 * SMALL4.steps
+    steps = 2 * BANDS4.steps
     assert one["target"].shape == (8, steps, 4)
-    assert one["source"].shape == (8, steps, 32)
-    assert one["side"].shape == (8, SMALL4.conditions - 16)
+    assert one["side"].shape == (8, BANDS4.conditions - 16)
     same = (one["heard"] == (one["target"].float() - 128) / 128).flatten(1).all(dim=1)
     assert 0 < same.sum() < 8, "half of the time the encoder hears another note"
     assert [i.name for i in task.held_out] == ["c"]
@@ -172,7 +162,7 @@ def test_a_crop_is_the_same_wherever_its_bands_are_cut(kept: list[recordings.Rec
     from nsynth_instrument.dsp import pqmf
     from nsynth_instrument.training.wavenet import _Item
 
-    task = WaveNetTask(kept, SMALL4, WaveNetRecipe(frames=2))
+    task = WaveNetTask(kept, BANDS4, WaveNetRecipe(frames=2))
     whole = mulaw.encode(pqmf.analysis(kept[0].piece(7, 0, 8192)[None], 4))[0]
     for first in (0, 3):
         cut = task._collate([_Item(kept[0], 7, 7, first)])["target"][0].numpy()
@@ -181,7 +171,7 @@ def test_a_crop_is_the_same_wherever_its_bands_are_cut(kept: list[recordings.Rec
 
 def test_a_small_network_learns_tones(kept: list[recordings.Recorded]) -> None:
     torch.manual_seed(0)
-    config = replace(TINY, hop=512, bands=4, kernel=2, width=16, skip=16, harmonics=4)
+    config = replace(BANDS4, width=16, skip=16)
     task = WaveNetTask(kept, config, WaveNetRecipe(frames=2, onsets=1.0))
     net = task.module()
     optimiser = torch.optim.AdamW(net.parameters(), 1e-2)
@@ -208,7 +198,7 @@ def test_train_and_export_as_commands(tones: Path, tmp_path: Path) -> None:
 
     (tmp_path / "tiny.toml").write_text(
         'kind = "wavenet"\n[network]\nbands = 4\nencoder_width = 8\nencoder_layers = 1\nwidth = 8\nskip = 8\nlayers = 2\nstages = 2\n'
-        'kernel = 2\nharmonics = 2\npitch = "basis"\n[recipe]\nframes = 2\n[schedule]\nbatch = 2\nprecision = "no"\n'
+        'kernel = 2\npitch = "basis"\n[recipe]\nframes = 2\n[schedule]\nbatch = 2\nprecision = "no"\n'
     )
     run = tmp_path / "run"
     asked = [str(tmp_path / "tiny.toml"), "--data", str(tones), "--run", str(run), "--minutes", "0.01", "--cache", str(tmp_path / "c")]
@@ -217,7 +207,7 @@ def test_train_and_export_as_commands(tones: Path, tmp_path: Path) -> None:
     assert done.stdout.strip() == str(run)
     assert "valid: " in done.stderr
     with pytest.raises(DataError, match="another network"):
-        CliRunner().invoke(train, ["wavenet-small4", *asked[1:]], catch_exceptions=False)
+        CliRunner().invoke(train, ["wavenet-guided", *asked[1:]], catch_exceptions=False)
     out = tmp_path / "models" / "small"
     done = CliRunner().invoke(export, [str(run), "--out", str(out), "--licence", "MIT"], catch_exceptions=False)
     assert done.stdout.strip() == str(out)
@@ -235,8 +225,8 @@ def test_train_and_export_as_commands(tones: Path, tmp_path: Path) -> None:
 
 
 def test_faults_of_a_user_have_words(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="wavenet-small4"):
-        plan.load("wavenet-smal4")
+    with pytest.raises(UnknownName, match="wavenet-guided"):
+        plan.load("wavenet-guide")
     (tmp_path / "x.toml").write_text('kind = "drum"')
     with pytest.raises(DataError, match="not a training plan"):
         plan.load(str(tmp_path / "x.toml"))

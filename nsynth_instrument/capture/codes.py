@@ -109,6 +109,7 @@ def recall(stored: Stored, model: Bundle) -> Instrument | None:
 
 
 def _path(stored: Stored, model: Bundle) -> Path:
+    model = model.guide() or model
     return stored.folder / CODES / f"{model.name}-{network(model)[:16]}-{stored.fingerprint[:8]}.safetensors"
 
 

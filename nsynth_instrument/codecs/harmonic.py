@@ -111,10 +111,7 @@ class HarmonicCodec:
 
         def one(said: timbre.Said, note: Note, kept: Sequence[Kept], loud: Floats | None) -> Floats:
             rng = note.rng(seed)
-            said = _detailed(said, note, kept)
-            if loud is not None:
-                said = levels.levelled(said, note.hz, loud)
-            return synthesise(silenced(in_tune(enliven(said, note.hz, rng, temperature), note.pitch)), rng)
+            return synthesise(voiced(said, note, kept, loud, rng, temperature), rng)
 
         with ThreadPoolExecutor(self.threads) as pool:
             none = [None] * len(notes)
@@ -130,6 +127,16 @@ class HarmonicCodec:
 
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(one, self.features(codes, notes), notes, detail or [()] * len(notes)))
+
+
+def voiced(
+    said: timbre.Said, note: Note, kept: Sequence[Kept], loud: Floats | None, rng: np.random.Generator, temperature: float
+) -> Partials:
+    """What is synthesised of what was said: with details added, at its level, fluctuation of `temperature` drawn, and in tune."""
+    said = _detailed(said, note, kept)
+    if loud is not None:
+        said = levels.levelled(said, note.hz, loud)
+    return silenced(in_tune(enliven(said, note.hz, rng, temperature), note.pitch))
 
 
 def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Said:

@@ -35,13 +35,16 @@ class WaveNetNetwork(Protocol):
         velocity: npt.NDArray[Any],
         noise: Floats,
         *,
-        follow: Classes | None = None,
+        source: Floats | None = None,
+        follow: npt.NDArray[Any] | None = None,
         temperature: float = 1.0,
-    ) -> Classes:
-        """Classes (batch, steps, bands) of codes (batch, frames, 16), pitch and velocity (batch,).
+    ) -> npt.NDArray[Any]:
+        """What is drawn (batch, steps, bands), of codes (batch, frames, dims), pitch and velocity (batch,).
 
-        noise: uniform in [0, 1), one number for each class that is drawn, by inverse CDF; follow: classes that are
-        heard as the past instead of those drawn (teacher forcing); temperature: what the logits are divided by.
+        The network's head says what that is. "classes": uint8, drawn by inverse CDF at noise that is uniform in [0, 1);
+        "levels": float32, by noise that is standard normal; one number for each. source: float32 (batch, steps, source),
+        what the guide of such a network says; follow: bands that are heard as the past instead of those drawn (teacher
+        forcing); temperature: what logits are divided by, or deviations multiplied by.
         """
         ...
 

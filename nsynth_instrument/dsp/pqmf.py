@@ -19,33 +19,38 @@ TAPS = 16
 
 def analysis(audio: Floats, bands: int) -> Floats:
     """Band signals (batch, samples / bands, bands) of audio (batch, samples); samples is a multiple of `bands`."""
-    from scipy.signal import upfirdn
-
     if audio.shape[1] % bands:
         raise ValueError(f"{audio.shape[1]} samples do not divide into {bands} bands")
     if bands == 1:
         return np.ascontiguousarray(audio[:, :, None], dtype=np.float32)
-    steps = audio.shape[1] // bands
-    out = [upfirdn(f, audio, down=bands, axis=1)[:, TAPS // 2 :][:, :steps] for f in _filters(bands)[0]]
-    return np.stack(out, axis=-1).astype(np.float32)
+    reach = TAPS // 2 * bands
+    padded = np.pad(np.asarray(audio, np.float32), ((0, 0), (reach, reach)))
+    cut = np.lib.stride_tricks.sliding_window_view(padded, TAPS * bands + 1, axis=1)[:, ::bands]
+    # The filters are read backwards: this is a convolution.
+    return np.stack([row @ np.ascontiguousarray(filters(bands)[0][:, ::-1].T) for row in cut])
 
 
 def synthesis(signals: Floats, bands: int) -> Floats:
     """Audio (batch, steps * bands) of band signals (batch, steps, bands)."""
-    from scipy.signal import upfirdn
-
     if bands == 1:
         return np.ascontiguousarray(signals[:, :, 0])
-    samples = signals.shape[1] * bands
-    start = TAPS // 2 * bands
-    out = np.zeros((len(signals), samples), np.float32)
-    for k, f in enumerate(_filters(bands)[1]):
-        out += upfirdn(f, signals[:, :, k], up=bands, axis=1)[:, start:][:, :samples]
-    return out
+    reach = TAPS // 2
+    padded = np.pad(np.asarray(signals, np.float32), ((0, 0), (reach, reach), (0, 0)))
+    cut = np.lib.stride_tricks.sliding_window_view(padded, TAPS + 1, axis=1)
+    return np.stack([(row.reshape(len(row), -1) @ _back(bands)).reshape(-1) for row in cut])
 
 
 @cache
-def _filters(bands: int) -> tuple[Floats, Floats]:
+def _back(bands: int) -> Floats:
+    """(bands * (TAPS + 1), bands): what each band sample, from TAPS / 2 steps before to as many after, adds to a step's audio."""
+    long = np.pad(filters(bands)[1], ((0, 0), (0, bands - 1)))
+    # Band sample d steps before the middle of the window reaches sample r through tap (d + TAPS / 2) bands + r.
+    taps = long.reshape(bands, TAPS + 1, bands)[:, ::-1]
+    return np.ascontiguousarray(taps.reshape(bands * (TAPS + 1), bands))
+
+
+@cache
+def filters(bands: int) -> tuple[Floats, Floats]:
     """Filters of analysis and synthesis, both (bands, TAPS * bands + 1), symmetric about TAPS / 2 * bands."""
     from scipy.optimize import minimize_scalar
     from scipy.signal import firwin

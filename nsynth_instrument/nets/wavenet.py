@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..dsp.mulaw import CLASSES, ZERO
-from .wavenet_config import WaveNetConfig
+from .wavenet_config import LEAST, MOST, WaveNetConfig
 
 ENCODER_KERNEL = 3
 
@@ -67,24 +67,27 @@ class Layer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Past bands and a frame's condition -> logits of the next bands."""
+    """Past bands, a source and a frame's condition -> what is said of the next bands."""
 
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.start = nn.Linear(config.kernel * config.bands + 2 * config.harmonics, config.width)
+        self.start = nn.Linear(config.kernel * config.bands + config.source, config.width)
         self.skip_start = nn.Linear(config.width, config.skip)
         self.condition = nn.Linear(config.conditions, config.layers * 2 * config.width + config.skip)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.out1 = nn.Linear(config.skip, config.skip)
-        self.logits = nn.Linear(config.skip, config.bands * CLASSES)
+        self.logits = nn.Linear(config.skip, config.bands * config.says)
         with torch.no_grad():
-            self.logits.weight.copy_(_smooth(config.bands, config.skip))
+            if config.head == "classes":
+                self.logits.weight.copy_(_smooth(config.bands, config.skip))
+            else:
+                self.logits.weight.mul_(0.1)
 
     def through(self, heard: Tensor, condition: Tensor, taps: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """Logits (..., bands, 256).
+        """What is said of each band, (..., bands, says): logits of 256 classes, or mean and log deviation.
 
-        heard (..., kernel * bands + 2 harmonics): the last steps' bands, oldest first, and the source; condition
+        heard (..., kernel * bands + source): the last steps' bands, oldest first, and the source; condition
         (..., all rows of `condition`); taps(i, now): input (..., kernel * width) of layer i, whose present is `now`.
         """
         width = 2 * self.config.width
@@ -95,12 +98,12 @@ class Decoder(nn.Module):
             x, skip = x + residual, skip + more
         skip = F.relu(self.out1(F.relu(skip)) + condition[..., self.config.layers * width :])
         out: Tensor = self.logits(skip)
-        return out.reshape(*out.shape[:-1], self.config.bands, CLASSES)
+        return out.reshape(*out.shape[:-1], self.config.bands, self.config.says)
 
     def forward(self, signal: Tensor, source: Tensor, conditions: Tensor) -> Tensor:
-        """Logits (batch, steps, bands, 256) of a whole known signal.
+        """What is said (batch, steps, bands, says) of a whole known signal.
 
-        signal (batch, steps, bands) companded; source (batch, steps, 2 harmonics); conditions (batch, frames, conditions).
+        signal (batch, steps, bands) companded; source (batch, steps, source); conditions (batch, frames, conditions).
         """
         kernel = self.config.kernel
 
@@ -117,9 +120,9 @@ class Decoder(nn.Module):
         return self.through(heard, self.condition(conditions)[:, :, None], taps).flatten(1, 2)
 
     def step(self, heard: Tensor, condition: Tensor, past: Sequence[Sequence[Tensor]]) -> tuple[Tensor, list[Tensor]]:
-        """One step of generation: logits (batch, bands, 256), and each layer's input (batch, width) to keep.
+        """One step of generation: what is said (batch, bands, says), and each layer's input (batch, width) to keep.
 
-        heard (batch, kernel * bands + 2 harmonics); condition (batch, rows); past[i]: layer i's kernel - 1
+        heard (batch, kernel * bands + source); condition (batch, rows); past[i]: layer i's kernel - 1
         kept inputs, oldest first.
         """
         kept: list[Tensor] = []
@@ -148,6 +151,56 @@ def sample(logits: Tensor, noise: Tensor, temperature: Tensor) -> Tensor:
     return torch.clamp(drawn, max=CLASSES - 1)
 
 
+def companded(levels: Tensor) -> Tensor:
+    """How levels (in units of their scale) are heard: near 0 as they are, large ones by their root."""
+    return levels / torch.sqrt(1 + levels.abs())
+
+
+def level(said: Tensor, noise: Tensor, temperature: Tensor) -> Tensor:
+    """Levels (...) of means and log deviations (..., 2) at standard normal noise (...); the same in every runtime."""
+    drawn: Tensor = said[..., 0] + torch.exp(said[..., 1].clamp(LEAST, MOST)) * temperature * noise
+    return drawn
+
+
+def draw(said: Tensor, noise: Tensor, temperature: Tensor, config: WaveNetConfig) -> Tensor:
+    """The next bands (...) of what is said of them (..., says): classes by `sample`, or levels by `level`."""
+    return sample(said, noise, temperature) if config.head == "classes" else level(said, noise, temperature)
+
+
+def heard(drawn: Tensor, config: WaveNetConfig) -> Tensor:
+    """How drawn bands (...) are heard as the past."""
+    return (drawn.float() - ZERO) / (CLASSES // 2) if config.head == "classes" else companded(drawn)
+
+
+class Guided(nn.Module):
+    """A decoder that follows a guide and has no encoder; forward is the training loss."""
+
+    def __init__(self, config: WaveNetConfig, *, past_noise: float = 0.0) -> None:
+        """past_noise: deviation of what is added to the past in training, as generation will have errors of its own."""
+        super().__init__()
+        self.config, self.past_noise = config, past_noise
+        self.decoder = Decoder(config)
+        for layer in self.decoder.layers:
+            assert isinstance(layer, Layer)
+            layer.join.weight.data.mul_(0.5)
+
+    def forward(self, target: Tensor, source: Tensor, told: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """Weighted negative log likelihood in nats per band sample.
+
+        target, weight (batch, steps, bands): levels in units of their scale, and how much each counts; source (batch, steps,
+        source); told (batch, frames, conditions).
+        """
+        past = target
+        if self.training and self.past_noise:
+            past = past + self.past_noise * torch.randn_like(past)
+        said = self.decoder(companded(past), source, told).float()
+        spread = said[..., 1].clamp(LEAST, MOST)
+        z = (target - said[..., 0]) * torch.exp(-spread)
+        # Beyond 4 deviations the cost grows only linearly: one click must not outweigh a second of sound.
+        cost = torch.where(z.abs() < 4, 0.5 * z * z, 4 * z.abs() - 8)
+        return {"loss": ((cost + spread) * weight).sum() / weight.sum()}
+
+
 class WaveNet(nn.Module):
     """Encoder and decoder; forward is the training loss."""
 
@@ -161,16 +214,21 @@ class WaveNet(nn.Module):
             assert isinstance(layer, Layer)
             layer.join.weight.data.mul_(0.5)
 
-    def forward(self, heard: Tensor, target: Tensor, source: Tensor, side: Tensor) -> dict[str, Tensor]:
+    def forward(self, heard: Tensor, target: Tensor, side: Tensor) -> dict[str, Tensor]:
         """Loss in nats per band sample.
 
         heard (batch, steps, bands): companded, for the encoder; target (batch, steps, bands): uint8 classes;
-        source (batch, steps, 2 harmonics); side (batch, conditions - dims): pitch and velocity as `conditioning` has them.
+        side (batch, conditions - dims): pitch and velocity as `conditioning` has them.
         """
         codes = self.encoder(heard)
         if self.training and self.code_noise:
             codes = codes + self.code_noise * torch.randn_like(codes)
         conditions = torch.cat([codes, side[:, None].expand(-1, codes.shape[1], -1)], dim=-1)
         signal = (target.float() - ZERO) / 128
-        logits = self.decoder(signal, source, conditions)
+        logits = self.decoder(signal, signal[..., :0], conditions)
         return {"loss": F.cross_entropy(logits.float().flatten(0, 2), target.long().flatten())}
+
+
+def build(config: WaveNetConfig, *, code_noise: float = 0.0, past_noise: float = 0.0) -> WaveNet | Guided:
+    """The network of a configuration; the noises are of training, see each."""
+    return Guided(config, past_noise=past_noise) if config.guide else WaveNet(config, code_noise=code_noise)

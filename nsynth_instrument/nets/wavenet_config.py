@@ -10,23 +10,31 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError
-from ..notes import KEYS, hz
+from ..notes import KEYS
 
 Floats = npt.NDArray[np.float32]
 
 PITCHES = ("none", "onehot", "basis")
+HEADS = ("classes", "levels")
+
+LEAST = -7.0
+MOST = 5.0
+"""Bounds of the log deviation that a head of levels says."""
 
 
 @dataclass(frozen=True)
 class WaveNetConfig:
     """Shape of a WaveNet autoencoder (Engel et al. 2017, section 2.1). The defaults are the published one, h512_bo16.
 
-    rate: Hz; hop: samples per code frame; dims: values per code; bands: PQMF bands, so samples per step;
+    rate: Hz; hop: samples per code frame; dims: values per code (of a guided network: per frame of what it is told);
+    bands: PQMF bands, so samples per step;
     encoder_width, encoder_layers, encoder_stages: channels, layers, and layers until the dilation starts again
     at 1; bound: codes are bound tanh(z / bound), 0 for no bound; width, skip, layers, stages, kernel: of the
     decoder; pitch: how the decoder hears the key, "none", "onehot" (128 inputs) or "basis" (smooth bumps, so
-    that untrained keys have meaning); velocity: whether it hears the velocity; harmonics: how many sines and
-    cosines of the key's frequency it hears (0 for none).
+    that untrained keys have meaning); velocity: whether it hears the velocity; head: what it says of a sample,
+    "classes" (odds of 256 mu-law classes) or "levels" (mean and log deviation of a normal distribution); guide: name of
+    the model whose voice it follows ("" for none: it then has an encoder of its own); source: values per step that the guide
+    tells it.
     """
 
     rate: int = 16000
@@ -44,13 +52,16 @@ class WaveNetConfig:
     kernel: int = 3
     pitch: str = "none"
     velocity: bool = False
-    harmonics: int = 0
+    head: str = "classes"
+    guide: str = ""
+    source: int = 0
 
     def __post_init__(self) -> None:
         sizes = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
-        if any(not isinstance(v, int) or not (v > 0 or (n == "harmonics" and v == 0)) or v > 192000 for n, v in sizes.items()):
+        if any(not isinstance(v, int) or not (v > 0 or (n == "source" and v == 0)) or v > 192000 for n, v in sizes.items()):
             raise BundleError(f"the network's sizes cannot be: {sizes}; install or export the model again")
-        if self.pitch not in PITCHES or self.hop % self.bands or max(self.stages, self.encoder_stages) > 14 or self.kernel < 2:
+        wrong = self.pitch not in PITCHES or self.head not in HEADS or bool(self.guide) != (self.source > 0)
+        if wrong or self.hop % self.bands or max(self.stages, self.encoder_stages) > 14 or self.kernel < 2:
             raise BundleError(f"the network's configuration cannot be: {asdict(self)}; install or export the model again")
 
     @classmethod
@@ -81,6 +92,11 @@ class WaveNetConfig:
         return tuple(1 << i % self.encoder_stages for i in range(self.encoder_layers))
 
     @property
+    def says(self) -> int:
+        """Outputs per band of a step."""
+        return 256 if self.head == "classes" else 2
+
+    @property
     def conditions(self) -> int:
         """Values per frame that condition the decoder."""
         return int(self.dims + self.pitch_table().shape[1] + (2 if self.velocity else 0))
@@ -106,32 +122,12 @@ class WaveNetConfig:
             parts.append(np.repeat(np.concatenate([v, v * v], axis=2), codes.shape[1], axis=1))
         return np.concatenate(parts, axis=2, dtype=np.float32)
 
-    def source(self, pitch: npt.NDArray[Any], start: npt.NDArray[np.integer[Any]], steps: int) -> Floats:
-        """Sines and cosines of the key's harmonics at each step: float32 (batch, steps, 2 harmonics).
-
-        They start at phase 0 with the note; pitch (batch,); start (batch,): step of the note at which the
-        output begins. A neural source (Wang et al. 2019, arXiv 1810.11946, section II-B): the network need not remember
-        what pitch is, only follow. Harmonics over half the rate are 0; a lower one is right in every PQMF band,
-        since it folds there as the band itself does.
-        """
-        frequency = np.array([hz(float(p)) for p in pitch])
-        cycles = frequency[:, None] / self.rate * self.bands * (start[:, None] + np.arange(steps))
-        base = np.exp(2j * np.pi * (cycles % 1.0)).astype(np.complex64)
-        out = np.zeros((len(pitch), steps, 2 * self.harmonics), np.float32)
-        turn = np.ones_like(base)
-        for k in range(self.harmonics):
-            turn = turn * base
-            sounds = (frequency * (k + 1) < self.rate / 2)[:, None]
-            out[:, :, 2 * k] = turn.imag * sounds
-            out[:, :, 2 * k + 1] = turn.real * sounds
-        return out
-
 
 H512 = WaveNetConfig()
 """The published network: 61,804,048 parameters, 59.5 M multiply-adds a sample."""
 
-SMALL4 = WaveNetConfig(
-    bands=4, encoder_width=48, encoder_layers=10, encoder_stages=5, bound=3.0, width=64, skip=128, layers=14, stages=7, kernel=2,
-    pitch="basis", velocity=True, harmonics=16,
+GUIDED12 = WaveNetConfig(
+    rate=48000, hop=1536, bands=12, dims=88, width=64, skip=64, layers=14, stages=7, kernel=2, pitch="basis", velocity=True,
+    head="levels", guide="harmonic", source=62,
 )  # fmt: skip
-"""A small one for processors: 0.14 M multiply-adds a sample."""
+"""A small one for processors, at 48 kHz: 0.36 M multiply-adds for 12 samples."""

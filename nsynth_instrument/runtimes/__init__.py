@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..bundle import Bundle
 from ..codecs import Codec
 from ..errors import BundleError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from ..codecs.harmonic import HarmonicCodec
 
 RUNTIMES = ("kernel", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda")
@@ -33,7 +38,7 @@ def open_codec(bundle: Bundle, runtime: str = "auto", *, threads: int | None = N
     raise BundleError(f"model {bundle.name} is of kind {bundle.kind}, which this version cannot run; update nsynth-instrument")
 
 
-def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) -> Codec:
+def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) -> HarmonicCodec:
     from ..codecs.harmonic import HarmonicCodec, HarmonicNetwork
 
     network: HarmonicNetwork
@@ -55,7 +60,9 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
 
 
 def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str) -> Codec:
+    from ..codecs.guided import GuidedCodec
     from ..codecs.wavenet import WaveNetCodec, WaveNetNetwork
+    from ..dsp import guide
     from ..nets.wavenet_config import WaveNetConfig
 
     config = WaveNetConfig.of(bundle.network)
@@ -63,7 +70,8 @@ def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str) -> 
     if runtime == "onnx":
         from .onnx import WaveNetOnnx
 
-        encoder, condition, step = (bundle.path(f"{name}.onnx") for name in ("encoder", "condition", "step"))
+        condition, step = (bundle.path(f"{name}.onnx") for name in ("condition", "step"))
+        encoder = None if config.guide else bundle.path("encoder.onnx")
         network = WaveNetOnnx(encoder, condition, step, config, device=device, threads=threads)
     elif runtime == "torch":
         from .torch import WaveNetTorch
@@ -75,6 +83,11 @@ def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str) -> 
         from .kernel_wavenet import WaveNetKernel
 
         network = WaveNetKernel(load_file(bundle.path("weights.safetensors")), config, threads=threads)
+    if guided := bundle.guide():
+        voice = _harmonic(guided, runtime, threads, device)
+        if (config.bands, config.source, config.dims, config.head) != (guide.BANDS, guide.SOURCE, guide.TOLD, "levels"):
+            raise BundleError(f"model {bundle.name} hears another guide than this version has; update nsynth-instrument")
+        return GuidedCodec(bundle, network, voice)
     return WaveNetCodec(bundle, network)
 
 

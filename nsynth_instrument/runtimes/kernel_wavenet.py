@@ -18,12 +18,10 @@ import numpy.typing as npt
 
 from ..dsp.mulaw import CLASSES, ZERO
 from ..errors import BundleError
-from ..nets.wavenet_config import WaveNetConfig
-from ..notes import hz
+from ..nets.wavenet_config import LEAST, MOST, WaveNetConfig
 from .kernel_simd import LANES, ROWS, exp, gate, pack, product
 
 Floats = npt.NDArray[np.float32]
-Classes = npt.NDArray[np.uint8]
 
 TILE = 64
 """Notes that go through the layers together: enough that reading the weights, which exceed the cache, costs little."""
@@ -90,16 +88,18 @@ class WaveNetKernel:
         velocity: npt.NDArray[Any],
         noise: Floats,
         *,
-        follow: Classes | None = None,
+        source: Floats | None = None,
+        follow: npt.NDArray[Any] | None = None,
         temperature: float = 1.0,
-    ) -> Classes:
+    ) -> npt.NDArray[Any]:
         """See `WaveNetNetwork.decode`."""
         c = self.config
         batch, frames, _ = codes.shape
-        out = np.zeros((batch, frames * c.steps, c.bands), np.uint8)
-        frequency = np.array([hz(float(p)) for p in pitch])
+        levels = c.head == "levels"
+        out = np.zeros((batch, frames * c.steps, c.bands), np.float32)
         noise = np.ascontiguousarray(noise)
-        follow = np.zeros((0, 0, 0), np.uint8) if follow is None else np.ascontiguousarray(follow)
+        source = np.zeros((batch, frames * c.steps, 0), np.float32) if source is None else np.ascontiguousarray(source)
+        follow = np.zeros((0, 0, 0), np.float32) if follow is None else np.ascontiguousarray(follow, dtype=np.float32)
         # As many tiles as keep all threads busy to the end, each as large as that leaves it.
         tiles = -(-batch // (TILE * self.threads)) * self.threads
         size = -(-batch // (tiles * LANES)) * LANES
@@ -109,19 +109,14 @@ class WaveNetKernel:
             count = some.stop - first
             told = np.zeros((frames, c.conditions, size), np.float32)
             told[:, :, :count] = c.conditioning(codes[some], pitch[some], velocity[some]).transpose(1, 2, 0)
-            cycles = np.zeros(size)
-            cycles[:count] = frequency[some] / c.rate * c.bands
-            # Harmonics under half the rate; the tiny excess keeps one that lies on it out.
-            audible = np.zeros(size, np.int64)
-            audible[:count] = np.minimum(np.ceil(c.rate / 2 / frequency[some] - 1e-9) - 1, c.harmonics)
             _generate(
-                *self._decoder, told, cycles, audible, c.harmonics, c.bands, c.steps, c.skip,
-                np.float32(1 / max(temperature, 1e-3)), noise, follow, out, first, count,
+                *self._decoder, told, c.bands, c.steps, c.skip, levels,
+                np.float32(max(temperature, 1e-3)), source, noise, follow, out, first, count,
             )  # fmt: skip
 
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(tile, range(0, batch, size)))
-        return out
+        return out if levels else out.astype(np.uint8)
 
 
 def _both_ways(x: Floats, weight: Floats, bias: Floats, dilation: int) -> Floats:
@@ -183,37 +178,38 @@ def _sample(logits, sharpness, u, peak, total, chosen):  # type: ignore[no-untyp
             chosen[j] += np.float32(1) if logits[k, j] <= u[j] else np.float32(0)
 
 
+@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+def _level(mean, spread, temperature, u, chosen):  # type: ignore[no-untyped-def]
+    """Levels (lanes,) of means and log deviations (lanes,) at standard normal u (lanes,); see `nets.wavenet.level`."""
+    for j in range(len(u)):
+        chosen[j] = mean[j] + exp(min(max(spread[j], np.float32(LEAST)), np.float32(MOST))) * temperature * u[j]
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _source(step, cycles, audible, out):  # type: ignore[no-untyped-def]
-    """Sines and cosines (2 harmonics, lanes) of a step; see `WaveNetConfig.source`."""
-    for j in range(len(cycles)):
-        phase = cycles[j] * step
-        angle = 2 * np.pi * (phase - np.floor(phase))
-        s1, c1 = np.float32(np.sin(angle)), np.float32(np.cos(angle))
-        s, c = np.float32(0), np.float32(1)
-        for k in range(len(out) // 2):
-            s, c = s * c1 + c * s1, c * c1 - s * s1
-            sounds = np.float32(1) if k < audible[j] else np.float32(0)
-            out[2 * k, j] = s * sounds
-            out[2 * k + 1, j] = c * sounds
+def _heard(chosen, levels, out):  # type: ignore[no-untyped-def]
+    """out (lanes,): how classes or levels (lanes,) are heard as the past."""
+    for j in range(len(out)):
+        x = chosen[j]
+        out[j] = x / np.sqrt(np.float32(1) + abs(x)) if levels else (x - np.float32(ZERO)) / np.float32(CLASSES // 2)
 
 
 @numba.njit(nogil=True, cache=True)
 def _generate(  # type: ignore[no-untyped-def]
     condition, bias, start, start_bias, skip_start, skip_bias, dilated, join, join_bias, out1, say, say_bias, dilations,
-    told, cycles, audible, harmonics, bands, steps, skip, sharpness, noise, follow, out, first, count,
+    told, bands, steps, skip, levels, temperature, source, noise, follow, out, first, count,
 ):  # fmt: skip
-    """All steps of one tile of notes: `count` of them, from row `first` of noise, follow and out, one per lane."""
+    """All steps of one tile of notes: `count` of them, from row `first` of source, noise, follow and out, one per lane."""
     layers, kernel, _, width, _ = dilated.shape
     frames, _, lanes = told.shape
     f32 = np.float32
     none, zero = f32(-np.inf), f32(0)
     folded = np.empty((len(bias), lanes), f32)
-    heard = np.zeros((kernel * bands + 2 * harmonics, lanes), f32)
+    past = kernel * bands
+    heard = np.zeros((past + source.shape[2], lanes), f32)
     state = np.empty((width + skip, lanes), f32)
     z, gated = np.empty((2 * width, lanes), f32), np.empty((width, lanes), f32)
     skipped, hidden = np.empty((skip, lanes), f32), np.empty((skip, lanes), f32)
-    logits = np.empty((bands * CLASSES, lanes), f32)
+    logits = np.empty((len(say_bias), lanes), f32)
     u, peak, total, chosen = np.zeros(lanes, f32), np.empty(lanes, f32), np.empty(lanes, f32), np.empty(lanes, f32)
     begins = np.zeros(layers + 1, np.int64)
     for i in range(layers):
@@ -224,7 +220,9 @@ def _generate(  # type: ignore[no-untyped-def]
         _fill(folded, bias)
         product(condition, told[frame], folded)
         for step in range(frame * steps, (frame + 1) * steps):
-            _source(step, cycles, audible, heard[kernel * bands :])
+            for j in range(count):
+                for k in range(source.shape[2]):
+                    heard[past + k, j] = source[first + j, step, k]
             _fill(x, start_bias)
             product(start, heard, x)
             _fill(added, skip_bias)
@@ -251,9 +249,12 @@ def _generate(  # type: ignore[no-untyped-def]
             for b in range(bands):
                 for j in range(count):
                     u[j] = noise[first + j, step, b]
-                _sample(logits[b * CLASSES : (b + 1) * CLASSES], sharpness, u, peak, total, chosen)
+                if levels:
+                    _level(logits[2 * b], logits[2 * b + 1], temperature, u, chosen)
+                else:
+                    _sample(logits[b * CLASSES : (b + 1) * CLASSES], f32(1) / temperature, u, peak, total, chosen)
                 for j in range(count):
-                    out[first + j, step, b] = np.uint8(chosen[j])
+                    out[first + j, step, b] = chosen[j]
                     if len(follow):
-                        chosen[j] = f32(follow[first + j, step, b])
-                    heard[(kernel - 1) * bands + b, j] = (chosen[j] - f32(ZERO)) / f32(CLASSES // 2)
+                        chosen[j] = follow[first + j, step, b]
+                _heard(chosen, levels, heard[past - bands + b])

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..dsp.guide import companded as heard
 from ..dsp.mulaw import companded
 from ..errors import BundleError, DeviceError, MissingExtra, NsynthError
 from ..nets.wavenet_config import WaveNetConfig
 
 Floats = npt.NDArray[np.float32]
-Classes = npt.NDArray[np.uint8]
 
 
 def session(path: Path, *, device: str = "auto", threads: int | None = None) -> Any:
@@ -119,7 +119,7 @@ class WaveNetOnnx:
 
     def __init__(
         self,
-        encoder: Path,
+        encoder: Path | None,
         condition: Path,
         step: Path,
         config: WaveNetConfig,
@@ -127,15 +127,16 @@ class WaveNetOnnx:
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        self._encoder, self._condition, self._step = (
-            session(p, device=device, threads=threads) for p in (encoder, condition, step)
-        )
+        """encoder: none where the network is guided."""
+        self._encoder = session(encoder, device=device, threads=threads) if encoder else None
+        self._condition, self._step = (session(p, device=device, threads=threads) for p in (condition, step))
         self._config, self.bands = config, config.bands
         self.runtime = label(self._step)
         self._device = "cuda" if "CUDAExecutionProvider" in self._step.get_providers() else "cpu"
 
     def encode(self, signal: Floats) -> Floats:
         """See `WaveNetNetwork.encode`."""
+        assert self._encoder is not None, "a guided network's codes are its guide's"
         return np.asarray(self._encoder.run(None, {"signal": signal})[0])
 
     def decode(
@@ -145,9 +146,10 @@ class WaveNetOnnx:
         velocity: npt.NDArray[Any],
         noise: Floats,
         *,
-        follow: Classes | None = None,
+        source: Floats | None = None,
+        follow: npt.NDArray[Any] | None = None,
         temperature: float = 1.0,
-    ) -> Classes:
+    ) -> npt.NDArray[Any]:
         """See `WaveNetNetwork.decode`."""
         c = self._config
         batch, frames, _ = codes.shape
@@ -158,14 +160,16 @@ class WaveNetOnnx:
         places = [(c.kernel - 1) * d + 1 for d in c.dilations]
         rings = [[self._there(np.zeros((batch, c.width), np.float32)) for _ in range(n)] for n in places]
         heard = [self._there(np.zeros((batch, c.kernel * c.bands), np.float32)) for _ in range(2)]
-        drawn = [self._there(np.zeros((batch, c.bands), np.int64)) for _ in range(c.steps)]
-        out = np.zeros((batch, frames * c.steps, c.bands), np.uint8)
+        levels = c.head == "levels"
+        drawn = [self._there(np.zeros((batch, c.bands), np.float32 if levels else np.int64)) for _ in range(c.steps)]
+        out = np.zeros((batch, frames * c.steps, c.bands), np.float32 if levels else np.uint8)
+        source = np.zeros((batch, frames * c.steps, 0), np.float32) if source is None else source
         bound = self._step.io_binding()
         for frame in range(frames):
             span = slice(frame * c.steps, (frame + 1) * c.steps)
             fixed = {
                 "condition": self._there(self._condition.run(None, {"input": np.ascontiguousarray(told[:, frame])})[0]),
-                "source": self._there(c.source(pitch, np.full(batch, span.start), c.steps)),
+                "source": self._there(np.ascontiguousarray(source[:, span])),
                 "noise": self._there(np.ascontiguousarray(noise[:, span])),
                 "temperature": heat,
             }
@@ -173,11 +177,11 @@ class WaveNetOnnx:
                 bound.bind_ortvalue_input(name, value)
             for i, t in enumerate(range(span.start, span.stop)):
                 if follow is not None:
-                    heard[t % 2] = self._there(_past(follow, t, c.kernel))
+                    heard[t % 2] = self._there(_past(follow, t, c.kernel, levels))
                 bound.bind_ortvalue_input("index", steps[i])
-                bound.bind_ortvalue_input("heard", heard[t % 2])
-                bound.bind_ortvalue_output("classes", drawn[i])
-                bound.bind_ortvalue_output("heard_next", heard[(t + 1) % 2])
+                bound.bind_ortvalue_input("recent", heard[t % 2])
+                bound.bind_ortvalue_output("drawn", drawn[i])
+                bound.bind_ortvalue_output("recent_next", heard[(t + 1) % 2])
                 at = 0
                 for layer, (ring, d) in enumerate(zip(rings, c.dilations, strict=True)):
                     for k in range(c.kernel - 1, 0, -1):
@@ -195,9 +199,9 @@ class WaveNetOnnx:
         return ort.OrtValue.ortvalue_from_numpy(array, self._device, 0)
 
 
-def _past(follow: Classes, step: int, kernel: int) -> Floats:
-    """Companded classes (batch, kernel * bands) of the steps before `step`, oldest first, silence before the first."""
+def _past(follow: npt.NDArray[Any], step: int, kernel: int, levels: bool) -> Floats:
+    """How classes or levels (batch, steps, bands) are heard, (batch, kernel * bands), oldest first, silence before the first."""
     out = np.zeros((len(follow), kernel, follow.shape[2]), np.float32)
     there = follow[:, max(0, step - kernel) : step]
-    out[:, kernel - there.shape[1] :] = companded(there)
+    out[:, kernel - there.shape[1] :] = heard(there) if levels else companded(there)
     return out.reshape(len(follow), -1)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..dsp import mulaw
 from ..errors import BundleError, DeviceError, MissingExtra
 from ..nets.spectral_config import SpectralConfig
 from ..nets.wavenet_config import WaveNetConfig
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Floats = npt.NDArray[np.float32]
-Classes = npt.NDArray[np.uint8]
+Said = npt.NDArray[Any]
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -111,11 +110,11 @@ class WaveNetTorch:
         import torch
         from safetensors.torch import load_file
 
-        from ..nets.wavenet import WaveNet
+        from ..nets.wavenet import build
 
         if threads:
             torch.set_num_threads(threads)
-        self._net = WaveNet(config)
+        self._net = build(config)
         try:
             self._net.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
         except RuntimeError as e:
@@ -138,41 +137,43 @@ class WaveNetTorch:
         velocity: npt.NDArray[Any],
         noise: Floats,
         *,
-        follow: Classes | None = None,
+        source: Floats | None = None,
+        follow: Said | None = None,
         temperature: float = 1.0,
-    ) -> Classes:
+    ) -> Said:
         """See `WaveNetNetwork.decode`."""
         import torch
 
-        from ..nets.wavenet import sample
+        from ..nets.wavenet import draw, heard
 
         c = self._config
         told = torch.from_numpy(c.conditioning(codes, pitch, velocity)).to(self._device)
         heat = torch.tensor(max(temperature, 1e-3), device=self._device)
+        if source is None:
+            source = np.zeros((len(codes), codes.shape[1] * c.steps, 0), np.float32)
         with torch.inference_mode():
             if follow is None:
-                return self._generate(told, pitch, noise, heat)
-            past = torch.from_numpy(mulaw.companded(follow)).to(self._device)
-            source = torch.from_numpy(c.source(pitch, np.zeros(len(pitch), np.int64), follow.shape[1])).to(self._device)
-            drawn = sample(self._net.decoder(past, source, told), torch.from_numpy(noise).to(self._device), heat)
-            return drawn.cpu().numpy().astype(np.uint8)
+                return self._generate(told, source, noise, heat)
+            past = heard(torch.from_numpy(follow).to(self._device), c)
+            said = self._net.decoder(past, torch.from_numpy(source).to(self._device), told)
+            return self._numpy(draw(said, torch.from_numpy(noise).to(self._device), heat, c))
 
-    def _generate(self, told: torch.Tensor, pitch: npt.NDArray[Any], noise: Floats, heat: torch.Tensor) -> Classes:
+    def _generate(self, told: torch.Tensor, source: Floats, noise: Floats, heat: torch.Tensor) -> Said:
         """A code frame at a time: what a frame needs from outside is brought to the device once."""
         import torch
 
-        from ..nets.wavenet import sample
+        from ..nets.wavenet import draw, heard
 
         c, decoder = self._config, self._net.decoder
         batch = len(told)
         rings = [told.new_zeros(((c.kernel - 1) * d, batch, c.width)) for d in c.dilations]
-        heard = told.new_zeros((batch, c.kernel * c.bands))
-        out = np.zeros((batch, told.shape[1] * c.steps, c.bands), np.uint8)
+        recent = told.new_zeros((batch, c.kernel * c.bands))
+        out = []
         for frame in range(told.shape[1]):
             span = slice(frame * c.steps, (frame + 1) * c.steps)
             condition = decoder.condition(told[:, frame])
-            source = torch.from_numpy(c.source(pitch, np.full(batch, span.start), c.steps)).to(self._device)
-            uniform = torch.from_numpy(noise[:, span]).to(self._device)
+            led = torch.from_numpy(source[:, span]).to(self._device)
+            random = torch.from_numpy(noise[:, span]).to(self._device)
             drawn = []
             for i in range(c.steps):
                 t = span.start + i
@@ -180,10 +181,13 @@ class WaveNetTorch:
                     [ring[(t - k * d) % len(ring)] for k in range(c.kernel - 1, 0, -1)]
                     for ring, d in zip(rings, c.dilations, strict=True)
                 ]
-                logits, kept = decoder.step(torch.cat([heard, source[:, i]], dim=1), condition, past)
+                said, kept = decoder.step(torch.cat([recent, led[:, i]], dim=1), condition, past)
                 for ring, now in zip(rings, kept, strict=True):
                     ring[t % len(ring)] = now
-                drawn.append(sample(logits, uniform[:, i], heat))
-                heard = torch.cat([heard[:, c.bands :], (drawn[-1] - mulaw.ZERO) / 128], dim=1)
-            out[:, span] = torch.stack(drawn, dim=1).cpu().numpy()
-        return out
+                drawn.append(draw(said, random[:, i], heat, c))
+                recent = torch.cat([recent[:, c.bands :], heard(drawn[-1], c)], dim=1)
+            out.append(self._numpy(torch.stack(drawn, dim=1)))
+        return np.concatenate(out, axis=1)
+
+    def _numpy(self, drawn: torch.Tensor) -> Said:
+        return np.asarray(drawn.cpu().numpy(), np.float32 if self._config.head == "levels" else np.uint8)

@@ -11,7 +11,7 @@ MODELS = Path("exports/models")
 """Where models go when no folder is named, below the folder one is in; `render --model` finds them there."""
 
 
-@click.command(epilog="Example: nsynth-instrument train wavenet-small4 --data dataset --run runs/wavenet --minutes 60")
+@click.command(epilog="Example: nsynth-instrument train wavenet-guided --data dataset --run runs/wavenet --minutes 60")
 @click.argument("plan")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="An NSynth set: json and wav, or TFRecords.")
 @click.option("--run", type=_FOLDER, required=True, help="The run's folder; one that holds a run goes on.")
@@ -33,7 +33,7 @@ def train(
     threads: int | None,
     skip_damaged: bool,
 ) -> None:
-    """Train by PLAN, a shipped one (harmonic, spectral-small, wavenet-small4, wavenet-h512) or a TOML file.
+    """Train by PLAN, a shipped one (harmonic, spectral-small, wavenet-guided, wavenet-h512) or a TOML file.
 
     Checkpoints are written every few minutes; the same command goes on from the last. Prints the run's folder.
     """

@@ -76,13 +76,22 @@ def prepare(
     try:
         if plan.kind == "wavenet":
             from ..nets.wavenet_config import WaveNetConfig
-            from .wavenet import WaveNetRecipe, WaveNetTask
 
             config = WaveNetConfig.of(plan.network)
-            recipe = WaveNetRecipe(**plan.recipe)
-            for name, notes in recordings.build(rows, cache, rate=config.rate, hop=config.hop):
-                progress(name, notes)
-            task = WaveNetTask([i for i in recordings.load(cache) if i.name in rows], config, recipe)
+            if config.guide:
+                from .guided import GuidedRecipe, GuidedTask, paths
+
+                asked_of = GuidedRecipe(**plan.recipe)
+                for name, notes in features.build(rows, cache):
+                    progress(name, notes)
+                task = GuidedTask([i for i in features.load(cache) if i.name in rows], paths(rows), config, asked_of)
+            else:
+                from .wavenet import WaveNetRecipe, WaveNetTask
+
+                recipe = WaveNetRecipe(**plan.recipe)
+                for name, notes in recordings.build(rows, cache, rate=config.rate, hop=config.hop):
+                    progress(name, notes)
+                task = WaveNetTask([i for i in recordings.load(cache) if i.name in rows], config, recipe)
         elif plan.kind == "classifier":
             from ..nets.classifier import RATE as HEARD
             from ..nets.classifier import ClassifierConfig

@@ -111,7 +111,6 @@ class WaveNetTask:
         """What WaveNet.forward takes. Bands are made of more audio than the crop, so that its ends are as in the note."""
         bands, steps = self.config.bands, self.recipe.frames * self.config.steps
         margin = MARGIN * bands if bands > 1 else 0
-        starts = np.array([i.first * self.config.hop for i in items])
 
         def classes(which: str) -> npt.NDArray[np.uint8]:
             audio = np.stack([_piece(i, getattr(i, which), i.first * self.config.hop, steps * bands, margin) for i in items])
@@ -125,7 +124,6 @@ class WaveNetTask:
         return {
             "heard": torch.from_numpy(mulaw.companded(target if same else classes("heard"))),
             "target": torch.from_numpy(target),
-            "source": torch.from_numpy(self.config.source(pitch, starts // bands, steps)),
             "side": torch.from_numpy(self.config.conditioning(np.zeros((len(items), 1, 0), np.float32), pitch, velocity)[:, 0]),
         }
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..dsp.mulaw import CLASSES, ZERO
-from ..nets.wavenet import Decoder, WaveNet, sample
+from ..nets.wavenet import Decoder, WaveNet, build, draw, heard
 from ..nets.wavenet_config import WaveNetConfig
 from . import graphs
 from .graphs import graph
@@ -23,7 +22,7 @@ class _Step(torch.nn.Module):
 
     def forward(
         self,
-        heard: Tensor,
+        recent: Tensor,
         condition: Tensor,
         source: Tensor,
         noise: Tensor,
@@ -31,42 +30,47 @@ class _Step(torch.nn.Module):
         temperature: Tensor,
         past: list[Tensor],
     ) -> tuple[Tensor, ...]:
-        """Classes (batch, bands), the next `heard`, and each layer's input to keep.
+        """Drawn bands (batch, bands), the next `recent`, and each layer's input to keep.
 
-        heard (batch, kernel * bands); condition (batch, rows); source (batch, steps, 2 harmonics) and noise (batch,
+        recent (batch, kernel * bands); condition (batch, rows); source (batch, steps, source) and noise (batch,
         steps, bands) of a whole frame, of which `index` is the step; past: kernel - 1 kept inputs of each layer.
         """
         at, config = index.reshape(1), self.decoder.config
         width = config.kernel - 1
-        inputs = torch.cat([heard, source.index_select(1, at)[:, 0]], dim=1)
+        inputs = torch.cat([recent, source.index_select(1, at)[:, 0]], dim=1)
         kept = [past[i * width : (i + 1) * width] for i in range(config.layers)]
-        logits, now = self.decoder.step(inputs, condition, kept)
-        drawn = sample(logits, noise.index_select(1, at)[:, 0], temperature)
-        heard = torch.cat([heard[:, config.bands :], (drawn - ZERO).float() / (CLASSES // 2)], dim=1)
-        return (drawn, heard, *now)
+        said, now = self.decoder.step(inputs, condition, kept)
+        drawn = draw(said, noise.index_select(1, at)[:, 0], temperature, config)
+        return (drawn, torch.cat([recent[:, config.bands :], heard(drawn, config)], dim=1), *now)
 
 
 def contents(weights: Mapping[str, Tensor], config: WaveNetConfig, *, half: bool = True) -> dict[str, bytes]:
-    """Files by name: `weights.safetensors`, `encoder.onnx`, `condition.onnx`, `step.onnx`; exact without `half`."""
-    net = WaveNet(config)
+    """Files by name: `weights.safetensors`, `encoder.onnx` (not of a guided one), `condition.onnx`, `step.onnx`.
+
+    They are exact without `half`.
+    """
+    net = build(config)
     # The graphs get what the file holds: one set of weights, rounded once.
     net.load_state_dict({k: v.to(torch.float16).float() if half else v for k, v in weights.items()})
     net.eval()
     blank, c = torch.zeros, config
     rows = net.decoder.condition.out_features
     inputs: dict[str, Tensor | list[Tensor]] = {
-        "heard": blank(2, c.kernel * c.bands),
+        "recent": blank(2, c.kernel * c.bands),
         "condition": blank(2, rows),
-        "source": blank(2, c.steps, 2 * c.harmonics),
+        "source": blank(2, c.steps, c.source),
         "noise": blank(2, c.steps, c.bands),
         "index": torch.tensor(0),
         "temperature": torch.tensor(1.0),
         "past": [blank(2, c.width) for _ in range(c.layers * (c.kernel - 1))],
     }
-    outputs = ["classes", "heard_next", *(f"kept_{i}" for i in range(c.layers))]
+    outputs = ["drawn", "recent_next", *(f"kept_{i}" for i in range(c.layers))]
+    encoder = {}
+    if isinstance(net, WaveNet):
+        encoder["encoder.onnx"] = graph(net.encoder, {"signal": blank(2, 3 * c.steps, c.bands)}, "codes", half=half)
     return {
         "weights.safetensors": graphs.weights(net, half=half),
-        "encoder.onnx": graph(net.encoder, {"signal": blank(2, 3 * c.steps, c.bands)}, "codes", half=half),
+        **encoder,
         "condition.onnx": graph(net.decoder.condition, {"input": blank(2, c.conditions)}, "folded", free=1, half=half),
         "step.onnx": graph(_Step(net.decoder), inputs, outputs, free=1, half=half),
     }
