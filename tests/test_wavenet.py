@@ -14,7 +14,6 @@ from nsynth_instrument.dsp import mulaw  # noqa: E402
 from nsynth_instrument.errors import BundleError, DataError, NsynthError, UnknownName  # noqa: E402
 from nsynth_instrument.nets.wavenet import WaveNet, sample  # noqa: E402
 from nsynth_instrument.nets.wavenet_config import GUIDED12, H512, WaveNetConfig  # noqa: E402
-from nsynth_instrument.notes import hz  # noqa: E402
 from nsynth_instrument.training import plan, recordings  # noqa: E402
 from nsynth_instrument.training.features import rows  # noqa: E402
 from nsynth_instrument.training.wavenet import WaveNetRecipe, WaveNetTask  # noqa: E402

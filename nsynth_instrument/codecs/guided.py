@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.float32]
 class GuidedCodec:
     """A `Codec` whose codes are another model's: what is said of a note comes from there, the samples from here."""
 
+    pitched = True
+    frames: int | None = None
+
     def __init__(self, bundle: Bundle, network: WaveNetNetwork, voice: HarmonicCodec) -> None:
         """voice: the codec of the model that guides."""
         self.name, self.runtime, self.rate, self.batch = bundle.name, network.runtime, bundle.rate, network.batch

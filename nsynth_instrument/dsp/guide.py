@@ -70,7 +70,7 @@ def powers(note: Partials) -> tuple[Floats, Floats]:
     level = note.level[:, :n]
     sounding = np.where(level > SILENCE + 1, 0.5 * 10 ** (level / 10), 0).astype(np.float32)
     sines = np.einsum("tk,tkb->tb", sounding, responses()[cell])
-    return sines, (10 ** (note.noise / 10)) @ _noise_weights()
+    return sines, np.asarray((10 ** (note.noise / 10)) @ _noise_weights(), dtype=np.float32)
 
 
 def by_step(frames: Floats) -> Floats:
@@ -83,8 +83,9 @@ def by_step(frames: Floats) -> Floats:
 def scale(note: Partials) -> tuple[Floats, Floats]:
     """Scale of the levels (steps, BANDS) re full scale, and the log10 of the noise's part in its power."""
     sines, noise = powers(note)
-    both = np.maximum(noise + TONAL**2 * sines, FLOOR**2)
-    return 10 ** by_step(0.5 * np.log10(both)), by_step(np.log10(np.maximum(noise, FLOOR**2 / 100) / both))
+    both = np.maximum(noise + np.float32(TONAL**2) * sines, np.float32(FLOOR**2))
+    share = np.log10(np.maximum(noise, np.float32(FLOOR**2 / 100)) / both)
+    return np.asarray(10 ** by_step(np.float32(0.5) * np.log10(both)), np.float32), by_step(share)
 
 
 def calm(share: Floats) -> Floats:
@@ -102,7 +103,8 @@ def colour(note: Partials) -> Floats:
     noise = (np.maximum(note.noise, -150) + 110) / 25
     envelope = (np.maximum(note.level, -120) + 70) / 25 @ timbre.to_envelope(note.f0)
     envelope = envelope.reshape(len(note), COLOURS, -1).mean(axis=2)
-    return np.concatenate([noise, envelope], axis=1).reshape(-1, timbre.PER_CODE, TOLD).mean(axis=1).astype(np.float32)
+    both = np.concatenate([noise, envelope], axis=1).reshape(-1, timbre.PER_CODE, TOLD)
+    return np.asarray(both.mean(axis=1), dtype=np.float32)
 
 
 def source(sines: Floats, levels: Floats, share: Floats, first: int = 0) -> Floats:

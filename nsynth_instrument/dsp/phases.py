@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float32]
 
 def size_for(f0: float) -> int:
     """Samples of the window in which phases are measured: as that of the analysis of sines."""
-    size = scipy.fft.next_fast_len(max(int(4 * RATE / f0), 1024), real=True)
+    size = int(scipy.fft.next_fast_len(max(int(4 * RATE / f0), 1024), real=True))
     return size + size % 2
 
 

@@ -127,6 +127,9 @@ class WaveNetTorch:
         """See `WaveNetNetwork.encode`."""
         import torch
 
+        from ..nets.wavenet import WaveNet
+
+        assert isinstance(self._net, WaveNet), "a guided network's codes are its guide's"
         with torch.inference_mode():
             return np.asarray(self._net.encoder(torch.from_numpy(signal).to(self._device)).cpu().numpy())
 
