@@ -26,7 +26,7 @@ from nsynth_instrument.notes import Note, hz  # noqa: E402
 from nsynth_instrument.runtimes import RUNTIMES, open_codec  # noqa: E402
 from nsynth_instrument.runtimes.kernel_wavenet import WaveNetKernel  # noqa: E402
 from nsynth_instrument.training import features  # noqa: E402
-from nsynth_instrument.training.guided import GuidedRecipe, GuidedTask, paths  # noqa: E402
+from nsynth_instrument.training.guided import GuidedRecipe, GuidedTask  # noqa: E402
 
 CONFIG = replace(GUIDED12, width=8, skip=8, layers=3, stages=2)
 
@@ -120,7 +120,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> GuidedTask:
     rows = features.rows(folder)
     assert dict(features.build(rows, folder / "features", workers=1)) == {"a": 4, "b": 4, "c": 4}
     recipe = GuidedRecipe(frames=4, held_pitches=(46,))
-    return GuidedTask(features.load(folder / "features"), paths(rows), CONFIG, recipe)
+    return GuidedTask(features.load(folder / "features"), rows, CONFIG, recipe)
 
 
 def test_a_crop_asks_for_the_noise_alone(task: GuidedTask) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from ..dsp.partials import HOP, RATE, SILENCE, Partials
 from ..dsp.timbre import PER_CODE
 from ..nets.wavenet import Guided
 from ..nets.wavenet_config import WaveNetConfig
-from .features import FRAMES, Analysed
+from .features import FRAMES, Analysed, note_sound
 from .loop import Batch
 
 Floats = npt.NDArray[np.float32]
@@ -56,12 +55,13 @@ class GuidedTask:
     def __init__(
         self,
         instruments: Sequence[Analysed],
-        recordings: Mapping[str, Mapping[tuple[int, int], Path]],
+        rows: Mapping[str, Sequence[Mapping[str, Any]]],
         config: WaveNetConfig,
         recipe: GuidedRecipe,
     ) -> None:
-        """recordings: their paths, by instrument, then by pitch and velocity."""
-        self.config, self.recipe, self.recordings = config, recipe, recordings
+        """rows: of the recordings, by instrument; see `features.rows`."""
+        self.config, self.recipe = config, recipe
+        self.recordings = {n: {(r["pitch"], r["velocity"]): r for r in notes} for n, notes in rows.items()}
         self.instruments = [i for i in instruments if i.about["split"] == "train" and len(i.index) >= 4]
         self.held_out = [i for i in instruments if i.about["split"] != "train"]
         self.train_rows = [np.flatnonzero(~np.isin(i.index["pitch"], recipe.held_pitches)) for i in self.instruments]
@@ -99,8 +99,8 @@ class GuidedTask:
         frames, start = self.recipe.frames * PER_CODE, first * PER_CODE
         note = _wide(instrument, row, start - _EDGE, frames + 2 * _EDGE)
         reach = phases.size_for(note.f0) // 2
-        path = self.recordings[instrument.name][pitch, velocity]
-        audio = sound.piece(path, (start - _EDGE) * HOP - reach, len(note) * HOP + 2 * reach, rate=RATE)
+        recording = self.recordings[instrument.name][pitch, velocity]
+        audio = _piece(recording, (start - _EDGE) * HOP - reach, len(note) * HOP + 2 * reach)
         sines = phases.in_phase(audio, note)
         factor = np.float32(10 ** (gain / 20))
         both = np.stack([audio[reach : reach + len(sines)], sines]) * factor
@@ -152,9 +152,14 @@ class GuidedTask:
         return figures
 
 
-def paths(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[tuple[int, int], Path]]:
-    """Where each note's recording is: by instrument, then by pitch and velocity, of `features.rows`."""
-    return {name: {(r["pitch"], r["velocity"]): Path(r["path"]) for r in notes} for name, notes in rows.items()}
+def _piece(recording: Mapping[str, Any], start: int, samples: int) -> Floats:
+    """Audio (samples,) of a row from sample `start`, silence around it; only as much is read, where there is a file."""
+    if recording["path"]:
+        return sound.piece(recording["path"], start, samples, rate=RATE)
+    whole = note_sound(recording, RATE)
+    assert whole is not None, "a damaged note has no features"
+    there = whole[max(0, start) : start + samples]
+    return np.pad(there, (max(0, -start), samples - max(0, -start) - len(there)))
 
 
 def _collate(items: Sequence[dict[str, Floats]]) -> Batch:

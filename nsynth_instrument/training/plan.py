@@ -79,12 +79,12 @@ def prepare(
 
             config = WaveNetConfig.of(plan.network)
             if config.guide:
-                from .guided import GuidedRecipe, GuidedTask, paths
+                from .guided import GuidedRecipe, GuidedTask
 
                 asked_of = GuidedRecipe(**plan.recipe)
                 for name, notes in features.build(rows, cache):
                     progress(name, notes)
-                task = GuidedTask([i for i in features.load(cache) if i.name in rows], paths(rows), config, asked_of)
+                task = GuidedTask([i for i in features.load(cache) if i.name in rows], rows, config, asked_of)
             else:
                 from .wavenet import WaveNetRecipe, WaveNetTask
 
