@@ -15,7 +15,7 @@ from nsynth_instrument import audio as sound  # noqa: E402
 from nsynth_instrument import bundle  # noqa: E402
 from nsynth_instrument.bundle import Bundle  # noqa: E402
 from nsynth_instrument.codecs.guided import GuidedCodec  # noqa: E402
-from nsynth_instrument.dsp import guide, phases, pqmf  # noqa: E402
+from nsynth_instrument.dsp import guide, inphase, pqmf  # noqa: E402
 from nsynth_instrument.dsp.partials import BANDS, HOP, RATE, SILENCE, SLOTS, Partials, noise_bands  # noqa: E402
 from nsynth_instrument.dsp.pitch import cents_off  # noqa: E402
 from nsynth_instrument.errors import BundleError, UnknownName  # noqa: E402
@@ -70,9 +70,9 @@ def test_powers_of_sines_are_those_of_their_bands() -> None:
 
 
 def test_sines_take_the_phases_of_the_recording() -> None:
-    of, reach = note(), phases.size_for(220.0) // 2
+    of, reach = note(), inphase.size_for(220.0) // 2
     audio = tone(of, np.random.default_rng(3), reach)
-    left = audio[reach:-reach] - phases.in_phase(audio, of)
+    left = audio[reach:-reach] - inphase.sines(audio, of)
     middle = slice(4 * HOP, -4 * HOP)
     assert np.mean(left[middle] ** 2) < 1e-5 * np.mean(audio[reach:-reach][middle] ** 2)
 

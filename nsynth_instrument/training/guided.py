@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from .. import audio as sound
-from ..dsp import guide, phases, pqmf
+from ..dsp import guide, inphase, pqmf
 from ..dsp.partials import HOP, RATE, SILENCE, Partials
 from ..dsp.timbre import PER_CODE
 from ..nets.wavenet import Guided
@@ -98,10 +98,10 @@ class GuidedTask:
         pitch, velocity = int(about["pitch"]), int(about["velocity"])
         frames, start = self.recipe.frames * PER_CODE, first * PER_CODE
         note = _wide(instrument, row, start - _EDGE, frames + 2 * _EDGE)
-        reach = phases.size_for(note.f0) // 2
+        reach = inphase.size_for(note.f0) // 2
         recording = self.recordings[instrument.name][pitch, velocity]
         audio = _piece(recording, (start - _EDGE) * HOP - reach, len(note) * HOP + 2 * reach)
-        sines = phases.in_phase(audio, note)
+        sines = inphase.sines(audio, note)
         factor = np.float32(10 ** (gain / 20))
         both = np.stack([audio[reach : reach + len(sines)], sines]) * factor
         edge = _EDGE * HOP // guide.BANDS

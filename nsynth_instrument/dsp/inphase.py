@@ -18,7 +18,7 @@ def size_for(f0: float) -> int:
     return size + size % 2
 
 
-def in_phase(audio: Floats, note: Partials) -> Floats:
+def sines(audio: Floats, note: Partials) -> Floats:
     """The note's sines (frames * HOP,) in the phases that they have in `audio`, which reaches half a window over both ends."""
     size, n = size_for(note.f0), slots_for(note.f0)
     cut = np.lib.stride_tricks.sliding_window_view(audio, size)[::HOP][: len(note)]
