@@ -1,9 +1,11 @@
-"""Samplers that no one here wrote, played from Python: sfizz for SFZ, FluidSynth for SF2 and SF3."""
+"""Samplers that no one here wrote, played from Python: sfizz for SFZ, FluidSynth and SpessaSynth for SF2 and SF3."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,6 +77,26 @@ class Fluid:
         complaints = [line for line in done.stderr.splitlines() if line.strip() and "No preset found on channel 9" not in line]
         assert not complaints, complaints
         return soundfile.read(sound)[0][: round(seconds * RATE), 0]
+
+
+class Spessa:
+    """An SF2 or SF3 through npm's spessasynth_core, which scripts/test puts beside the Python packages where there is npm."""
+
+    def __init__(self, path: Path) -> None:
+        self.module = Path(sys.prefix) / "node/node_modules/spessasynth_core/dist/index.js"
+        if not (shutil.which("node") and self.module.exists()):
+            pytest.skip("spessasynth_core is not installed")
+        self.path = path
+
+    def play(self, events: Sequence[Event], seconds: float) -> np.ndarray:
+        """Left channel (frames,); events fall on blocks of 64 frames."""
+        plain = [[round(at * RATE), what, a, b] for at, what, a, b in sorted(events, key=lambda e: e[0])]
+        song, sound = self.path.with_suffix(".json"), self.path.with_suffix(".f32")
+        song.write_text(json.dumps({"rate": RATE, "frames": round(seconds * RATE), "events": plain}))
+        script = Path(__file__).with_name("spessa.mjs")
+        done = subprocess.run(["node", script, self.module, self.path, song, sound], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return np.fromfile(sound, np.float32)
 
 
 def amplitude(audio: np.ndarray, frequency: float) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 import packs
 import pytest
 import soundfile
-from players import Fluid, Sfizz, amplitude, cents_off, held, level, tone_hz
+from players import Fluid, Sfizz, Spessa, amplitude, cents_off, held, level, tone_hz
 
 from nsynth_instrument.errors import DataError, UnknownName, UsageError
 from nsynth_instrument.notes import Note, hz
@@ -208,14 +208,13 @@ def test_four_corners_answer_to_two_controllers_in_sfizz(tmp_path: Path) -> None
         assert np.allclose((g / full) ** 2, [(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b], atol=0.02)
 
 
-def test_sfz_is_valid_for_sfzen_and_plays_on_after_the_loop(tmp_path: Path) -> None:
-    path = writer("sfz")(packs.make(tmp_path), tmp_path)
-    text = path.read_text("utf-8")
-    assert text.count("<region>") == 9 and text.count("loop_mode=loop_sustain") == 9 and "amp_veltrack=0" in text
-    tool = Path(sys.executable).with_name("sfz-validate")
-    if tool.exists():
-        done = subprocess.run([tool, path], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("positions", [((0.0,),), THREE, CORNERS])
+def test_sfz_is_valid_for_sfzen_and_plays_on_after_the_loop(tmp_path: Path, positions: tuple[tuple[float, ...], ...]) -> None:
+    path = writer("sfz")(packs.make(tmp_path, positions=positions), tmp_path)
+    text, count = path.read_text("utf-8"), 9 * len(positions)
+    assert text.count("<region>") == count and text.count("loop_mode=loop_sustain") == count and "amp_veltrack=0" in text
+    done = subprocess.run([Path(sys.executable).with_name("sfz-validate"), path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_titles_cannot_write_sfz(tmp_path: Path) -> None:
@@ -225,7 +224,9 @@ def test_titles_cannot_write_sfz(tmp_path: Path) -> None:
     assert len(regions) == 9
 
 
-# -- SoundFonts through FluidSynth ----------------------------------------------------------------------------------------
+# -- SoundFonts through FluidSynth and SpessaSynth -------------------------------------------------------------------------
+
+SOUNDFONT = pytest.mark.parametrize("synth", [Fluid, Spessa])
 
 
 def test_the_tables_of_an_sf2(tmp_path: Path) -> None:
@@ -260,13 +261,19 @@ def test_sf2_holds_the_very_samples(tmp_path: Path) -> None:
         assert np.array_equal(values, wav)
 
 
+@SOUNDFONT
 @pytest.mark.parametrize("name", ["sf2", "sf2-16", "sf3"])
-def test_fluidsynth_plays_every_cell_in_tune_and_louder_by_velocity(tmp_path: Path, name: str) -> None:
-    player = Fluid(writer(name)(packs.make(tmp_path), tmp_path))
-    for key in (36, 67):
+def test_soundfonts_play_every_layer_in_tune_and_louder_by_velocity(tmp_path: Path, name: str, synth: type[Fluid | Spessa]) -> None:
+    player = synth(writer(name)(packs.make(tmp_path), tmp_path))
+    velocities, keys = (20, 80, 127), (36, 67)
+    notes = [(4.0 * i, key, v) for i, (key, v) in enumerate((key, v) for key in keys for v in velocities)]
+    events = [e for at, key, v in notes for e in ((at, "on", key, v), (at + 3.0, "off", key, 0))]
+    played = player.play(events, 4.0 * len(notes))
+    for key in keys:
         levels = []
-        for layer, velocity in enumerate((20, 80, 127)):
-            seg = player.play(held(key, velocity, seconds=3.0), 3.0)[20000:-2000]
+        for layer, velocity in enumerate(velocities):
+            at = round(48000 * next(t for t, k, v in notes if (k, v) == (key, velocity)))
+            seg = played[at : at + 3 * 48000][20000:-2000]
             assert abs(cents_off(seg, hz(key))) < 2.0
             marks = [amplitude(seg, tone_hz(key, packs.LAYER_MARK + j)) for j in range(3)]
             assert int(np.argmax(marks)) == layer
@@ -275,9 +282,12 @@ def test_fluidsynth_plays_every_cell_in_tune_and_louder_by_velocity(tmp_path: Pa
         assert np.allclose(np.diff(levels), 6.0, atol=0.7)
 
 
+@SOUNDFONT
 @pytest.mark.parametrize("positions", [TWO, THREE])
-def test_the_mod_wheel_morphs_in_fluidsynth_within_half_a_decibel(tmp_path: Path, positions: tuple[tuple[float], ...]) -> None:
-    player = Fluid(writer("sf2")(packs.make(tmp_path, positions=positions), tmp_path))
+def test_the_mod_wheel_morphs_a_soundfont_within_half_a_decibel(
+    tmp_path: Path, positions: tuple[tuple[float], ...], synth: type[Fluid | Spessa]
+) -> None:
+    player = synth(writer("sf2")(packs.make(tmp_path, positions=positions), tmp_path))
     times = {cc: 0.3 + 0.3 * i for i, cc in enumerate(range(0, 128, 9))}
     sweep = [(0.0, "cc", 1, 0), *((t, "cc", 1, cc) for cc, t in times.items())]
     x = player.play([*sweep, (0.0, "on", 60, 127), (6.0, "off", 60, 0)], 6.0)
@@ -292,8 +302,9 @@ def test_the_mod_wheel_morphs_in_fluidsynth_within_half_a_decibel(tmp_path: Path
     assert np.abs(np.diff(x[14400 : 6 * 48000 - 5000])).max() < 1.6 * usual
 
 
-def test_four_corners_answer_to_two_controllers_in_fluidsynth(tmp_path: Path) -> None:
-    player = Fluid(writer("sf2")(packs.make(tmp_path, positions=CORNERS), tmp_path))
+@SOUNDFONT
+def test_four_corners_of_a_soundfont_answer_to_two_controllers(tmp_path: Path, synth: type[Fluid | Spessa]) -> None:
+    player = synth(writer("sf2")(packs.make(tmp_path, positions=CORNERS), tmp_path))
     full = None
     for x, y in ((0, 0), (127, 0), (0, 127), (64, 64), (32, 100)):
         seg = player.play([(0.0, "cc", 1, x), (0.0, "cc", 2, y), *held(60, 127)], 1.5)[9600:-4800]
@@ -304,8 +315,9 @@ def test_four_corners_answer_to_two_controllers_in_fluidsynth(tmp_path: Path) ->
             assert (g / full)[(x > 0) + 2 * (y > 0)] == pytest.approx(1.0, abs=0.06)
 
 
-def test_each_position_has_its_own_preset(tmp_path: Path) -> None:
-    player = Fluid(writer("sf2")(packs.make(tmp_path, positions=THREE), tmp_path))
+@SOUNDFONT
+def test_each_position_has_its_own_preset(tmp_path: Path, synth: type[Fluid | Spessa]) -> None:
+    player = synth(writer("sf2")(packs.make(tmp_path, positions=THREE), tmp_path))
     for k in range(3):
         seg = player.play([(0.0, "program", k + 1, 0), (0.0, "cc", 1, 64), *held(60, 127)], 1.5)[9600:-4800]
         marks = [amplitude(seg, tone_hz(60, packs.PLACE_MARK + j)) for j in range(3)]
@@ -342,11 +354,12 @@ def short(tmp_path: Path) -> SamplePack:
     return SamplePack("Short", "Short", 48000, 24, (zone,))
 
 
-@pytest.mark.parametrize("name", ["sfz", "flac", "sf2", "sf3"])
-def test_no_player_is_one_frame_off(short: SamplePack, tmp_path: Path, name: str) -> None:
-    path = writer(name)(short, tmp_path)
-    player = Sfizz(path) if path.suffix == ".sfz" else Fluid(path)
-    seg = player.play(held(71, 100, seconds=4.0), 4.0)[48000:-4800]
+@pytest.mark.parametrize(
+    ("name", "player"),
+    [("sfz", Sfizz), ("flac", Sfizz), ("sf2", Fluid), ("sf2-16", Fluid), ("sf3", Fluid), ("sf2", Spessa), ("sf3", Spessa)],
+)
+def test_no_player_is_one_frame_off(short: SamplePack, tmp_path: Path, name: str, player: type[Sfizz | Fluid | Spessa]) -> None:
+    seg = player(writer(name)(short, tmp_path)).play(held(71, 100, seconds=4.0), 4.0)[48000:-4800]
     assert level(seg) > -22
     assert abs(cents_off(seg, 480.0)) < 0.05
 
