@@ -54,7 +54,7 @@ class Deaf:
 
 def play(codec, bank, a, b, note, mix, *, spherical=False):
     mixed = Mixer(bank, codec, 125, spherical=spherical).mix([(Morph.between(a, b, float(mix)), note)])[0]
-    return codec.decode([mixed.codes], [note], detail=[mixed.detail], level=[mixed.level])[0]
+    return codec.decode([mixed.codes], [note], detail=[mixed.detail], level=[mixed.level], temperature=0)[0]
 
 
 def mfcc(audio):
