@@ -150,7 +150,7 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
 
 
 def sounding(note: Partials, pitch: float) -> float:
-    """Hz at which a note sounds, as a report says it (`cents_off`, which hears all of it alike); by its energy where that is deaf.
+    """Hz at which a note sounds, as a report says it (`cents_off`: all of it counts alike); by its energy where that is deaf.
 
     By energy, what a struck note does in its first moments counts most: its middle was up to 8 cents off then.
     """
