@@ -23,7 +23,8 @@ class Instrument:
 
     name: unique in a bank; family, source: NSynth's words; title: for people; licence: of the recordings;
     pitches, velocities: int (notes,); codes: float32 (notes, frames, 16);
-    detail: what the network does not say of each note, in the codec's own form, arrays (notes, ...).
+    detail: what the network does not say of each note, in the codec's own form, arrays (notes, ...); between: whether
+    codes between two known pitches mean a pitch between them, else the nearer one answers alone.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Instrument:
     velocities: npt.NDArray[np.int16]
     codes: Floats
     detail: dict[str, npt.NDArray[np.generic]] | None = None
+    between: bool = True
 
     def __post_init__(self) -> None:
         n = len(self.pitches)
@@ -48,7 +50,9 @@ class Instrument:
         below and above. Outside the range the nearest note alone.
         """
         out: list[tuple[int, float]] = []
-        for p, wp in _bracket(np.unique(self.pitches), note.pitch):
+        known = np.unique(self.pitches)
+        pitch = note.pitch if self.between else int(known[np.abs(known.astype(int) - note.pitch).argmin()])
+        for p, wp in _bracket(known, pitch):
             here = np.flatnonzero(self.pitches == p)
             for v, wv in _bracket(np.unique(self.velocities[here]), note.velocity):
                 out.append((int(here[self.velocities[here] == v][0]), wp * wv))

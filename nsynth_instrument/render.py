@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, audio, bundle
+from . import __version__, audio, bundle, repitch
 from .audio import Audio
 from .bank import InstrumentBank
 from .bundle import Bundle
 from .codecs import Codec
-from .codes import Morph, frames_for
+from .codes import FRAME_RATE, Morph, frames_for
 from .dsp.loops import bake, find_loop, release_seconds
 from .dsp.loudness import RATE, loudest
 from .dsp.pitch import cents_off
-from .errors import DataError, NsynthError
+from .errors import DataError, NsynthError, UsageError
 from .executors.local import Arrays, Blocks, each, fill
 from .instruments import read_bank, resolve
 from .mixing import Mixer
@@ -49,8 +49,9 @@ FADE = 0.05
 """s at the end of a note that are faded."""
 DITHER = 0x0D17
 """What a note's dither has in place of its seed's low bits, so as not to follow the decoder's noise."""
-FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release")])
-"""Of a finished note: its loop (-1 without one), peak, cents off, loudness in LUFS, and s to fade after its release."""
+FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release", "shift")])
+"""Of a finished note: its loop (-1 without one), peak, cents off, loudness in LUFS, s to fade after its release, and semitones
+by which it was moved."""
 
 @dataclass(frozen=True)
 class Progress:
@@ -92,6 +93,11 @@ def render(
         raise NsynthError(f"{folder} holds another pack ({other}); choose another folder with --out, or replace it with --force")
     _room(plan, folder)
     codec = open_codec(found, runtime, threads=threads, device=device)
+    if codec.frames and plan.seconds > codec.frames / FRAME_RATE:
+        longest = f"{codec.frames / FRAME_RATE:g}"
+        raise UsageError(f"{plan.model} makes notes of {longest} s and no others; use --seconds {longest} or less")
+    if not codec.pitched:
+        bank = repitch.as_recorded(bank)
     blocks = Blocks(folder / WORK / f"{fingerprint[:24]}-{__version__}", plan.count)
     job = _Job(plan, found, bank, codec, blocks, fingerprint, threads)
     yield Progress("decode", sum(map(len, blocks.done())), blocks.count, f"{plan.model} on {codec.runtime}")
@@ -198,20 +204,22 @@ class _Job:
 
     def decode(self) -> Iterator[Progress]:
         """First pass: every note that is not kept yet, decoded, finished and kept."""
-        plan, frames = self.plan, frames_for(self.plan.seconds)
+        plan, frames = self.plan, self.codec.frames or frames_for(self.plan.seconds)
         mixer = Mixer(self.bank, self.codec, frames, spherical=plan.interpolation == "spherical")
-        jobs = [(morph, note) for _, morph in plan.places for note in plan.grid]
-        notes = [note for _, note in jobs]
+        places = [(morph, note) for _, morph in plan.places for note in plan.grid]
+        notes = [note for _, note in places]
+        moved = [0 if self.codec.pitched else repitch.shift([self.bank[n] for n in m.names], note.pitch) for m, note in places]
+        jobs = [(morph, Note(note.pitch - by, note.velocity)) for (morph, note), by in zip(places, moved, strict=True)]
 
         def make(run: range) -> list[Audio]:
             mixed = mixer.mix([jobs[i] for i in run])
             return self.codec.decode(
-                [m.codes for m in mixed], [notes[i] for i in run], seed=plan.seed, temperature=plan.temperature,
-                detail=[m.detail for m in mixed], level=[m.level for m in mixed],
+                [repitch.slowed(m.codes, moved[i]) for i, m in zip(run, mixed, strict=True)], [notes[i] for i in run],
+                seed=plan.seed, temperature=plan.temperature, detail=[m.detail for m in mixed], level=[m.level for m in mixed],
             )  # fmt: skip
 
         def finish(run: range, made: list[Audio]) -> Arrays:
-            done = [_finish(plan, notes[i], a, self.codec.rate) for i, a in zip(run, made, strict=True)]
+            done = [_finish(plan, notes[i], a, self.codec.rate, moved[i]) for i, a in zip(run, made, strict=True)]
             return {"audio": np.stack([a for a, _ in done]), "facts": np.array([f for _, f in done], FACTS)}
 
         kept = sum(map(len, self.blocks.done()))
@@ -250,7 +258,10 @@ class _Job:
             yield Progress("write", len(zones), self.blocks.count)
         louder = audio.db(gain)
         rows = [
-            Measured(Note(z.root, z.velocity), z.file, f["cents"], f["loudness"] + louder, z.peak, z.loop is not None, z.position)
+            Measured(
+                Note(z.root, z.velocity), z.file, f["cents"], f["loudness"] + louder, z.peak, z.loop is not None, z.position,
+                int(f["shift"]),
+            )
             for z, f in zip(zones, facts, strict=True)
         ]
         return self.pack(tuple(zones), release=float(np.median(facts["release"]))), rows
@@ -272,12 +283,12 @@ class _Job:
         )  # fmt: skip
 
 
-def _finish(plan: RenderPlan, note: Note, made: Audio, rate: int) -> tuple[Audio, tuple[float, ...]]:
-    """A note at the pack's rate and length, its loop baked in, and what FACTS says of it."""
+def _finish(plan: RenderPlan, note: Note, made: Audio, rate: int, shift: int = 0) -> tuple[Audio, tuple[float, ...]]:
+    """A note at the pack's rate and length, moved by `shift` semitones, its loop baked in, and what FACTS says of it."""
     if not np.isfinite(made).all():
         at = f"key {note.pitch}, velocity {note.velocity}"
         raise NsynthError(f"the model made values that are not numbers at {at}; try another --runtime")
-    sound = audio.fit(audio.resample(made, rate, plan.rate), round(plan.seconds * plan.rate))
+    sound = audio.fit(audio.resample(made, rate * repitch.factor(shift), plan.rate), round(plan.seconds * plan.rate))
     sound = audio.fade(sound, round(FADE * plan.rate))
     hold = plan.seconds - RELEASE
     loop = find_loop(sound, plan.rate, note.hz, hold_seconds=hold) if plan.loops else None
@@ -286,7 +297,7 @@ def _finish(plan: RenderPlan, note: Note, made: Audio, rate: int) -> tuple[Audio
     start, end = (loop.start, loop.end) if loop else (-1, -1)
     release = release_seconds(sound, plan.rate, hold_seconds=hold)
     peak, cents = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
-    return sound, (start, end, peak, cents, loudest(audio.resample(sound, plan.rate, RATE)), release)
+    return sound, (start, end, peak, cents, loudest(audio.resample(sound, plan.rate, RATE)), release, shift)
 
 
 def _loudest(peaks: npt.NDArray[np.floating]) -> float:

@@ -23,7 +23,7 @@ class Measured:
     """One note as it was written.
 
     cents: off 12-TET, NaN without a clear pitch; loudness: LUFS of its loudest 0.4 s; peak: of full scale; looped: whether
-    it has a loop; position: along the morph.
+    it has a loop; position: along the morph; shift: semitones by which it was moved from the key that it was made for.
     """
 
     note: Note
@@ -33,18 +33,20 @@ class Measured:
     peak: float
     looped: bool
     position: tuple[float, ...]
+    shift: int = 0
 
 
 def write_report(rows: Sequence[Measured], path: Path) -> Path:
     """One line a note; the cents off 12-TET are empty where no pitch is clear, and positions of two axes have a blank between."""
     with whole(path) as part, part.open("w", encoding="utf-8", newline="") as f:
         out = csv.writer(f, lineterminator="\n")
-        out.writerow(["key", "name", "velocity", "cents_off", "loudness_lufs", "peak_dbfs", "loop", "position", "file"])
+        head = ("key", "name", "velocity", "cents_off", "loudness_lufs", "peak_dbfs", "loop", "position", "repitched", "file")
+        out.writerow(head)
         for r in rows:
             cents = "" if math.isnan(r.cents) else f"{r.cents:+.2f}"
             out.writerow([
                 r.note.pitch, key_name(r.note.pitch), r.note.velocity, cents, f"{r.loudness:.1f}", f"{db(r.peak):.1f}",
-                "yes" if r.looped else "no", " ".join(f"{p:g}" for p in r.position), r.file,
+                "yes" if r.looped else "no", " ".join(f"{p:g}" for p in r.position), r.shift, r.file,
             ])  # fmt: skip
     return path
 
@@ -58,7 +60,9 @@ def summary(rows: Sequence[Measured]) -> str:
     vague = f", {len(rows) - len(cents)} without a clear pitch" if 0 < len(cents) < len(rows) else ""
     levels = [r.loudness for r in rows]
     looped = sum(r.looped for r in rows)
-    return f"{len(rows)} notes {tuned}{vague}; loudness {min(levels):.0f} to {max(levels):.0f} LUFS; {looped} looped"
+    moved = [abs(r.shift) for r in rows if r.shift]
+    far = f"; {len(moved)} repitched from the nearest known key, by up to {max(moved)} semitones" if moved else ""
+    return f"{len(rows)} notes {tuned}{vague}; loudness {min(levels):.0f} to {max(levels):.0f} LUFS; {looped} looped{far}"
 
 
 def write_readme(pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan: str, mixtures: Sequence[str]) -> Path:
