@@ -18,7 +18,7 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Float32 weights that keep a signal about as large as it is; the same for the same name everywhere."""
     rng = np.random.RandomState(zlib.crc32(name.encode()))
     values = rng.random_sample(shape) * 2 - 1
-    last = name.rsplit("/", 1)[-1]
+    last = name.removesuffix("/ExponentialMovingAverage").rsplit("/", 1)[-1]
     if last == "moving_variance":
         values = 1 + 0.5 * values
     elif last in ("biases", "beta", "moving_mean"):
@@ -27,6 +27,8 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
         # Transposed convolutions are kept as (height, width, outputs, inputs).
         inputs = shape[3] if name.startswith("decoder/") and "mag" not in name else shape[2]
         values = values * np.sqrt(3 / (shape[0] * shape[1] * inputs))
+    if name == "ae_bottleneck/W":
+        values = values / 16  # so that codes are as large as trained ones
     return values.astype(np.float32)
 
 
@@ -40,12 +42,10 @@ def note(samples: int = NOTE) -> np.ndarray:
 
 
 def levels() -> np.ndarray:
-    """Samples at which mu-law is compared: random, small, and next to every edge between two classes."""
-    edges = np.sign(np.arange(-128, 129)) / 255 * (256.0 ** (np.abs(np.arange(-128, 129)) / 128) - 1)
-    near = np.concatenate([np.nextafter(edges.astype(np.float32), np.float32(s)) for s in (-2, 2)] + [edges])
+    """Samples at which mu-law is compared: all that 16 bits can say, and as many drawn at random, large and small."""
     rng = np.random.RandomState(2)
-    drawn = [rng.uniform(-1, 1, 8000), rng.uniform(-1e-3, 1e-3, 2000)]
-    return np.concatenate([near, *drawn]).clip(-1, 0.9999).astype(np.float32)
+    drawn = [rng.uniform(-1, 1, 50000), rng.uniform(-1e-3, 1e-3, 15536)]
+    return np.concatenate([np.arange(-32768, 32768) / 32768, *drawn]).clip(-1, 0.9999).astype(np.float32)
 
 
 def noise(samples: int) -> np.ndarray:
