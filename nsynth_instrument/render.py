@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from . import __version__, audio, bundle, repitch
 from .audio import Audio
-from .bank import InstrumentBank
+from .bank import Instrument, InstrumentBank
 from .bundle import Bundle
 from .codecs import Codec
 from .codes import FRAME_RATE, Morph, frames_for
@@ -208,7 +208,7 @@ class _Job:
         mixer = Mixer(self.bank, self.codec, frames, spherical=plan.interpolation == "spherical")
         places = [(morph, note) for _, morph in plan.places for note in plan.grid]
         notes = [note for _, note in places]
-        moved = [0 if self.codec.pitched else repitch.shift([self.bank[n] for n in m.names], note.pitch) for m, note in places]
+        moved = [0 if self.codec.pitched else repitch.shift(_heard(morph, self.bank), note.pitch) for morph, note in places]
         jobs = [(morph, Note(note.pitch - by, note.velocity)) for (morph, note), by in zip(places, moved, strict=True)]
 
         def make(run: range) -> list[Audio]:
@@ -298,6 +298,11 @@ def _finish(plan: RenderPlan, note: Note, made: Audio, rate: int, shift: int = 0
     release = release_seconds(sound, plan.rate, hold_seconds=hold)
     peak, cents = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
     return sound, (start, end, peak, cents, loudest(audio.resample(sound, plan.rate, RATE)), release, shift)
+
+
+def _heard(morph: Morph, bank: InstrumentBank) -> list[Instrument]:
+    """The instruments of a morph that are in it at any time."""
+    return [bank[name] for name, course in morph.courses.items() if max(course) > 0]
 
 
 def _loudest(peaks: npt.NDArray[np.floating]) -> float:
