@@ -57,11 +57,12 @@ class Entry:
         return Note(note.pitch + self.transpose, note.velocity)
 
 
-def read_table(path: Path = TABLE) -> tuple[Entry, ...]:
-    """The table of instruments in a TOML file. Raises DataError with the entry that is wrong."""
+def read_table(path: Path = TABLE, *, step: int | None = None) -> tuple[Entry, ...]:
+    """The table of instruments in a TOML file, or of every `step` semitones. Raises DataError with the entry that is wrong."""
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
-        return tuple(_entry(name, {**raw, **row}) for name, row in raw["instruments"].items())
+        every = {} if step is None else {"step": step}
+        return tuple(_entry(name, {**raw, **row, **every}) for name, row in raw["instruments"].items())
     except (OSError, KeyError, TypeError, ValueError, UsageError) as e:
         raise DataError(f"{path} is not a table of instruments ({e}); compare it with the one that is shipped") from e
 
