@@ -19,7 +19,7 @@ from . import Kept
 Floats = npt.NDArray[np.float32]
 
 ROUNDS = 16
-"""Fast Griffin-Lim iterations after phases are integrated."""
+"""Fast Griffin-Lim iterations after the first phases."""
 SCALE = 40.0
 """dB to a unit in which the published form's codes keep the level of a note, which its network does not hear."""
 
@@ -79,7 +79,7 @@ class SpectralCodec:
         """See `Codec.decode`. Nothing is drawn but the phases that a note begins with, so temperature changes nothing."""
 
         def one(c: Floats, note: Note) -> Floats:
-            return sound(self.magnitudes([c], [note])[0], note.rng(seed), len(c) * self.hop, lead=self.lead)
+            return sound(self.magnitudes([c], [note])[0], note, note.rng(seed), len(c) * self.hop, lead=self.lead)
 
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(one, codes, notes))
@@ -130,12 +130,12 @@ class PublishedCodec(SpectralCodec):
         return out
 
 
-def sound(magnitude: Floats, rng: np.random.Generator, samples: int, *, lead: int) -> Floats:
-    """Audio (samples,) of magnitudes: phases integrated from their gradient, then made consistent by a few iterations.
+def sound(magnitude: Floats, note: Note, rng: np.random.Generator, samples: int, *, lead: int) -> Floats:
+    """Audio (samples,) of magnitudes: phases that advance along the note's pitch, made consistent by a few iterations.
 
-    docs/spectral.md compares it with Griffin-Lim alone and with phases along the known pitch.
+    docs/spectral.md compares it with Griffin-Lim alone, as published, and with integration of the phase's gradient.
     """
-    start = phase.integrate(magnitude, HOP, rng)
+    start = phase.advance(magnitude, HOP, note.hz / RATE, rng)
     return phase.griffin_lim(magnitude, start, HOP, samples, iterations=1 + ROUNDS, momentum=0.99, lead=lead)
 
 
