@@ -133,11 +133,12 @@ def small(tf, folder):
         names = {"a/W": (1, 3, 2, 4), "a/biases": (4,), "b/W": (1, 1, 4, 2)}
         made = [tf.get_variable(n, s, initializer=tf.constant_initializer(0)) for n, s in names.items()]
         tf.train.ExponentialMovingAverage(0.9).apply(made)
-        tf.train.get_or_create_global_step()
+        step = tf.train.get_or_create_global_step()
         sess.run(tf.global_variables_initializer())
         for v in tf.global_variables():
             if v.dtype.base_dtype == tf.float32:
                 v.load(peerdata.weight(v.op.name, tuple(v.shape.as_list())), sess)
+        step.load(7, sess)
         saver = tf.train.Saver(tf.global_variables())
         saver.save(sess, str(folder / "small.ckpt"), global_step=7, write_meta_graph=False, write_state=False)
 
