@@ -229,3 +229,15 @@ def test_it_learns_trains_and_exports_as_commands(tones: Path, tmp_path: Path) -
     (tmp_path / "big.toml").write_text('kind = "spectral"\n[network]\nform = "nfft_1024"\n')
     with pytest.raises(DataError, match="spectral-small"):
         prepare(plan.load(str(tmp_path / "big.toml")), tones, cache, lambda *_: None)
+
+
+def test_the_shipped_model_is_in_tune() -> None:
+    from nsynth_instrument.instruments import read_bank
+
+    model = bundle.read(Path(bundle.__file__).parent / "data" / "spectral")
+    codec = open_codec(model, threads=1)
+    flute, notes = read_bank(model)["flute"], [Note(66), Note(84)]
+    for note, made in zip(notes, codec.decode([flute.at(n) for n in notes], notes), strict=True):
+        assert abs(cents_off(made, codec.rate, note.pitch)) < 3
+        assert 0.01 < np.abs(made).max() < 2
+    assert sum(f.stat().st_size for f in model.folder.iterdir()) < 8_000_000

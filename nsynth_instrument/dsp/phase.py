@@ -20,7 +20,7 @@ GAUSSIAN = 0.25645
 QUIET = 1e-4
 """Of the loudest bin; a quieter one gets any phase."""
 NEAR = 40.0
-"""cents around a harmonic of the known pitch within which a peak is that harmonic."""
+"""cents around a harmonic of the known pitch within which a peak is that harmonic; half a bin, where that is more."""
 
 
 def griffin_lim(
@@ -135,7 +135,7 @@ def _turn(log, n, begin, end, peak, hop, f0, near, size, phase):  # type: ignore
     bend = a - 2 * b + c
     at = (peak + (0.5 * (a - c) / bend if bend < -1e-9 else 0.0)) / size
     order = max(1.0, np.rint(at / f0))
-    if abs(at / (order * f0) - 1) < near:
+    if abs(at - order * f0) < max(near * order * f0, 0.5 / size):
         at = order * f0
     if n:
         turned = phase[n - 1, peak] + 2 * np.pi * hop * at
