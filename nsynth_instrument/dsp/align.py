@@ -70,8 +70,8 @@ def fallen(level: Floats, release: int, depth: float = SILENT) -> Floats:
         if last >= len(part):
             continue
         if last < 2:  # silent from its start: goes on as it came
-            slope = float(np.clip(out[low] - out[low - 1], -5, -0.05)) if low else -1.0
-            start = float(out[low])
+            slope = float(np.clip(out[low - 1] - out[low - 2], -5, -0.05)) if low > 1 else -1.0
+            start = float(out[low - 1] if low else out[0])
         else:
             near = part[max(0, last - 40) : last]
             slope = min(-0.05, float(np.polyfit(np.arange(len(near)), near, 1)[0]))

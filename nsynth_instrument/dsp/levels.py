@@ -18,6 +18,8 @@ Features = TypeVar("Features", Said, Partials)
 
 LOUDER, SOFTER = 24.0, 60.0
 """dB by which a frame is changed at most."""
+SMOOTH = 16
+"""Frames, 128 ms."""
 FAINT = 70.0
 """dB below its loudest at which a frame is not made louder: it may be all noise of the network."""
 
@@ -33,10 +35,18 @@ def course(features: Said | Partials, f0: float) -> Floats:
 
 
 def levelled(features: Features, f0: float, wanted: Floats) -> Features:
-    """The same features as loud as `wanted`, dB (frames,), frame by frame, as far as LOUDER and SOFTER reach."""
+    """The same features as loud as `wanted`, dB (frames,), as far as LOUDER and SOFTER reach.
+
+    Exactly at the onset; after it on the mean over SMOOTH frames to both sides, so that what beats goes on beating, and noise
+    does not swell where partials sink.
+    """
     found = course(features, f0)
     change = np.clip(wanted - found, -SOFTER, LOUDER)
-    change = np.where(found < found.max() - FAINT, np.minimum(change, 0), change).astype(np.float32)[:, None]
+    change = np.where(found < found.max() - FAINT, np.minimum(change, 0), change)
+    total = np.concatenate([[0.0], np.cumsum(change, dtype=np.float64)])
+    t = np.arange(len(change))
+    side = np.minimum(np.minimum(t, t[::-1]), SMOOTH)
+    change = ((total[t + side + 1] - total[t - side]) / (2 * side + 1)).astype(np.float32)[:, None]
     return dataclasses.replace(features, level=features.level + change, noise=features.noise + change)
 
 
