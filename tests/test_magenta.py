@@ -153,7 +153,7 @@ def test_the_wavenet_is_the_originals(golden: dict[str, np.ndarray]) -> None:
 
 def test_the_baseline_is_the_originals(golden: dict[str, np.ndarray]) -> None:
     heard, _ = spectra.published(peerdata.note())
-    np.testing.assert_allclose(heard[::8, ::8], golden["heard"], atol=1e-5)
+    np.testing.assert_allclose(heard[::8, ::8], golden["heard"], atol=1e-6)
     shapes = magenta.spectral_shapes()
     net = Published().eval()
     state = magenta.spectral_weights(lambda name: peerdata.weight(name, shapes[name]))

@@ -95,6 +95,6 @@ def test_baseline(peer: dict[str, np.ndarray], baseline: Bundle, runtime: str) -
     off = float(np.abs(heard - peer["heard"]).max()), float(np.abs(z - peer["z"]).max()), float(np.abs(says - peer["says"]).max())
     scale = float(np.abs(peer["z"]).max())
     told(f"baseline, {runtime}", f"heard {off[0]:.2g}, z {off[1]:.2g} ({off[1] / scale:.2g} of its scale {scale:.3g}), says {off[2]:.2g}")
-    assert off[0] < 1e-5
+    assert off[0] < 1e-6
     assert off[1] < 1e-6 * max(1, scale)
     assert off[2] < 1e-6

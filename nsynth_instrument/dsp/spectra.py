@@ -79,7 +79,7 @@ def published(audio: Floats) -> tuple[Floats, float]:
     120 dB under that are 0; the Nyquist bin is left out, five columns of zeros fill the time (magenta's utils.py, reader.py).
     """
     fitted = np.pad(audio[:SAMPLES], (0, max(0, SAMPLES - len(audio))))
-    power = np.square(np.abs(stft(fitted, SIZE, HOP, mirror=True)))
+    power = np.square(np.abs(stft(fitted, SIZE, HOP, mirror=True, exact=True)))
     db = 10 * np.log10(np.maximum(power, np.float32(1e-13)))
     top = float(db.max())
     scaled = np.maximum(db - top, -120) / 120 + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,23 +17,25 @@ FULL = 4
 
 
 @cache
-def window(size: int) -> Floats:
-    """Hann's window, periodic (size,)."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+def window(size: int, *, exact: bool = False) -> npt.NDArray[Any]:
+    """Hann's window, periodic (size,); float32, or float64 if `exact`."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float64 if exact else np.float32)
 
 
-def stft(audio: Floats, size: int, hop: int, *, lead: int | None = None, mirror: bool = False) -> Spectra:
+def stft(
+    audio: Floats, size: int, hop: int, *, lead: int | None = None, mirror: bool = False, exact: bool = False
+) -> Spectra:
     """Complex64 (frames, size // 2 + 1) of audio (samples,).
 
     lead: samples before the sound that the first frame begins with, size // 2 by default, so that frames are centred on
     multiples of `hop`, 1 + samples // hop of them; with (size - hop) // 2 they are samples // hop. mirror: what lies beyond
-    both ends is the sound reflected (librosa before 0.10), else silence.
+    both ends is the sound reflected (librosa before 0.10), else silence; exact: in float64, rounded in the end.
     """
     lead = size // 2 if lead is None else lead
-    sound = np.asarray(audio, np.float32)
+    sound = np.asarray(audio, np.float64 if exact else np.float32)
     padded = np.pad(sound, lead, mode="reflect") if mirror else np.pad(sound, lead)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-    return np.asarray(scipy.fft.rfft(frames * window(size), axis=1), dtype=np.complex64)
+    return np.asarray(scipy.fft.rfft(frames * window(size, exact=exact), axis=1), dtype=np.complex64)
 
 
 def istft(spectra: Spectra, hop: int, samples: int, *, lead: int | None = None) -> Floats:
