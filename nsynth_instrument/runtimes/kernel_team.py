@@ -1,0 +1,100 @@
+"""A team of threads that share one piece of work after another, by tickets.
+
+The pieces of all stages are numbered through. A thread draws a number, waits until all pieces of the stages before are
+done, does its piece and draws the next: so a slow thread holds up the others by a piece at most, and a stage's end
+costs a microsecond. All memory is one int64 array of `board()`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+_DRAWN, _DONE, _SIZE, _YIELD = 0, 8, 16, 17
+"""Places on the board; the first two lie in cache lines of their own."""
+
+_SPINS = 4000
+"""How often a thread looks before it lets another run: some 20 us, longer than a piece's end should be away."""
+
+
+def board(threads: int) -> npt.NDArray[np.int64]:
+    """For a team of `threads`; `reset` before each use."""
+    out = np.zeros(32, np.int64)
+    out[_SIZE] = threads
+    windows = sys.platform == "win32"
+    library: Any = ctypes.CDLL("kernel32" if windows else None)
+    give = library.SwitchToThread if windows else library.sched_yield
+    out[_YIELD] = ctypes.cast(give, ctypes.c_void_p).value or 0
+    return out
+
+
+def reset(team: npt.NDArray[np.int64]) -> None:
+    """Number the pieces from 0 again. Only when no thread is at work."""
+    team[_DRAWN] = team[_DONE] = 0
+
+
+@intrinsic
+def _add(typing, address):  # type: ignore[no-untyped-def]
+    """Adds 1 to the int64 at an address; what was there before."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        place = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", place, ir.IntType(64)(1), "acq_rel")
+
+    return types.int64(types.uintp), generate
+
+
+@intrinsic
+def _look(typing, address):  # type: ignore[no-untyped-def]
+    """The int64 at an address, as other threads left it."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.load_atomic(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), "acquire", 8)
+
+    return types.int64(types.uintp), generate
+
+
+@intrinsic
+def _call(typing, address):  # type: ignore[no-untyped-def]
+    """Calls a C function without arguments."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        builder.call(builder.inttoptr(arguments[0], ir.FunctionType(ir.IntType(32), ()).as_pointer()), ())
+        return context.get_dummy_value()
+
+    return types.void(types.uintp), generate
+
+
+@numba.njit(nogil=True)
+def draw(team):  # type: ignore[no-untyped-def]
+    """A thread's first ticket."""
+    return _add(team.ctypes.data + 8 * _DRAWN) if team[_SIZE] > 1 else 0
+
+
+@numba.njit(nogil=True)
+def done(team, ticket):  # type: ignore[no-untyped-def]
+    """Says that the ticket's piece is done; the thread's next ticket."""
+    if team[_SIZE] == 1:
+        return ticket + 1
+    _add(team.ctypes.data + 8 * _DONE)
+    return _add(team.ctypes.data + 8 * _DRAWN)
+
+
+@numba.njit(nogil=True)
+def wait(team, pieces):  # type: ignore[no-untyped-def]
+    """Until so many pieces are done."""
+    if team[_SIZE] == 1:
+        return
+    spins = 0
+    while _look(team.ctypes.data + 8 * _DONE) < pieces:
+        spins += 1
+        if spins > _SPINS:
+            _call(team[_YIELD])
