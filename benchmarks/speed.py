@@ -25,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from nsynth_instrument.nets.wavenet_config import H512, SMALL4, WaveNetConfig  # noqa: E402
+from nsynth_instrument.nets.wavenet_config import H512, SMALL4, WaveNetConfig
 
 
 def published() -> WaveNetConfig:

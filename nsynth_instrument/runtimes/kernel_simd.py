@@ -59,7 +59,8 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
+    out: npt.NDArray[Any] = raw[start : start + size].view(dtype).reshape(shape)
+    return out
 
 
 def narrowed(x: npt.NDArray[Any], bf16: bool) -> npt.NDArray[Any]:

@@ -79,19 +79,43 @@ def _kept(value, like):  # type: ignore[no-untyped-def]
     return bits
 
 
+def drawn_at(said: Any, band: Any, noise: Any, heat: Any, drawn: Any) -> Any:
+    """For compiled code: what is drawn of a band at its noise, given the address of what is said of all bands."""
+    raise NotImplementedError
+
+
+def heard_as(value: Any, drawn: Any) -> Any:
+    """For compiled code: how what was drawn is heard as the past."""
+    raise NotImplementedError
+
+
+@overload(drawn_at, inline="always")
+def _drawn_at(said, band, noise, heat, drawn):  # type: ignore[no-untyped-def]
+    # The kernel's exponentials are powers of 2.
+    sharp = np.float32(1 / np.log(2))
+    if drawn.dtype == types.uint8:
+        return lambda said, band, noise, heat, drawn: draw_class(said + 4 * CLASSES * band, sharp / heat, noise)
+    return None
+
+
+@overload(heard_as, inline="always")
+def _heard_as(value, drawn):  # type: ignore[no-untyped-def]
+    if drawn.dtype == types.uint8:
+        return lambda value, drawn: (np.float32(value) - np.float32(ZERO)) / np.float32(CLASSES // 2)
+    return None
+
+
 @numba.njit(nogil=True)
-def _hear(tile, note, bands, kernel, classes, follow, noise, source, sharpness, first, step, at, last):  # type: ignore[no-untyped-def]
-    """Draw a note's classes of a step, and make what the next step hears."""
-    heard, said = tile.heard[note], tile.said.ctypes.data + note * 4 * tile.said.shape[1]
+def _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, step, at, last):  # type: ignore[no-untyped-def]
+    """Draw a note's bands of a step, and make what the next step hears."""
+    heard, said = tile.heard[note], place(tile.said, 0)
     past = (kernel - 1) * bands
     for i in range(past):
         heard[i] = heard[i + bands]
     for b in range(bands):
-        drawn = draw_class(said + 4 * b * CLASSES, sharpness, noise[first + note, step, b])
-        classes[first + note, step, b] = drawn
-        if len(follow):
-            drawn = np.int64(follow[first + note, step, b])
-        heard[past + b] = kept(np.float32(drawn - ZERO) / np.float32(CLASSES // 2), heard)
+        drawn[first + note, step, b] = drawn_at(said[0] + note * said[1], b, noise[first + note, step, b], heat, drawn)
+        now = follow[first + note, step, b] if len(follow) else drawn[first + note, step, b]
+        heard[past + b] = kept(heard_as(now, drawn), heard)
     if at < last:
         for i in range(source.shape[2]):
             heard[past + bands + i] = kept(source[note, at + 1, i], heard)
@@ -105,11 +129,11 @@ def _slot(tile, layer, step):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def frame(net, tile, team, width, bands, begin, source, noise, follow, classes, first, sharpness):  # type: ignore[no-untyped-def]
+def frame(net, tile, team, width, bands, begin, source, noise, follow, drawn, first, heat):  # type: ignore[no-untyped-def]
     """All steps of one code frame, of which `begin` is the first; every thread of the team calls this.
 
-    source: float32 (notes, steps, n), whose first step `tile.heard` holds already; noise, follow, classes: as of
-    `WaveNetNetwork.decode`, the tile's notes from row `first` on.
+    source: float32 (notes, steps, n), whose first step `tile.heard` holds already; noise, follow, drawn: as of
+    `WaveNetNetwork.decode`, the tile's notes from row `first` on; heat: the temperature.
     """
     layers, wide, kernel, _, _, _ = net.dilated.shape
     notes, steps = source.shape[:2]
@@ -205,6 +229,6 @@ def frame(net, tile, team, width, bands, begin, source, noise, follow, classes, 
         while ticket < base + blocks:
             b = ticket - base
             for note in range(b * TOGETHER, min((b + 1) * TOGETHER, notes)):
-                _hear(tile, note, bands, kernel, classes, follow, noise, source, sharpness, first, step, t, steps - 1)
+                _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, step, t, steps - 1)
             ticket = done(team, ticket)
         base += blocks

@@ -150,8 +150,7 @@ class WaveNetKernel:
         out = np.zeros((batch, frames * c.steps, c.bands), np.uint8)
         noise = np.ascontiguousarray(noise)
         past = np.zeros((0, 0, 0), np.uint8) if follow is None else np.ascontiguousarray(follow)
-        # The kernel's exponentials are powers of 2.
-        sharpness = np.float32(1 / max(temperature, 1e-3) / np.log(2))
+        heat = np.float32(max(temperature, 1e-3))
         team = min(self.threads, TEAM) if self._net.dilated.nbytes + self._net.join.nbytes > LARGE else 1
         crews = max(1, self.threads // team)
         # As many tiles as keep all crews busy to the end, each as large as that leaves it.
@@ -171,7 +170,7 @@ class WaveNetKernel:
                     tile.told[:] = told[:, number]
                     tile.heard[:, at : at + source.shape[2]] = narrowed(source[:, 0], self.bf16)
                     reset(crew)
-                    work: Any = (self._net, tile, crew, c.width, c.bands, begin, source, noise, past, out, some.start, sharpness)
+                    work: Any = (self._net, tile, crew, c.width, c.bands, begin, source, noise, past, out, some.start, heat)
                     others = [pool.submit(frame, *work) for _ in range(1, team)]
                     frame(*work)
                     for other in others:
