@@ -93,11 +93,11 @@ def ask(env: Path, what: str, batch: int = 1, seconds: float = 8.0) -> dict[str,
 # In ours.
 
 
-def decode(env: Path, batches: list[int], seconds: float, bf16: bool | None) -> None:
+def decode(env: Path, batches: list[int], seconds: float, precision: str) -> None:
     from speed import generate, multiply_adds, published, weights
 
     config = published()
-    kernel = weights_to_kernel(config, weights(config), bf16)
+    kernel = weights_to_kernel(config, weights(config), precision)
     print(f"{kernel.runtime}, {os.cpu_count()} threads; samples/s on {config.layers} layers of {config.width}", file=sys.stderr)
     best = 0.0
     for batch in batches:
@@ -112,13 +112,13 @@ def decode(env: Path, batches: list[int], seconds: float, bf16: bool | None) -> 
         )
 
 
-def weights_to_kernel(config, weights, bf16):  # type: ignore[no-untyped-def]
+def weights_to_kernel(config, weights, precision):  # type: ignore[no-untyped-def]
     from nsynth_instrument.runtimes.kernel_wavenet import WaveNetKernel
 
-    return WaveNetKernel(weights, config, bf16=bf16)
+    return WaveNetKernel(weights, config, precision=precision)
 
 
-def encode(env: Path, bf16: bool | None) -> None:
+def encode(env: Path, precision: str) -> None:
     from safetensors.numpy import load_file, save_file
     from speed import published, weights
 
@@ -133,7 +133,7 @@ def encode(env: Path, bf16: bool | None) -> None:
         graph, whole = [], []
         for _ in range(4):
             start = time.perf_counter()
-            kernel = weights_to_kernel(config, load_file(file), bf16)
+            kernel = weights_to_kernel(config, load_file(file), precision)
             ready = time.perf_counter()
             kernel.encode(mulaw.companded(mulaw.encode(sound)))
             graph.append(time.perf_counter() - ready)
@@ -158,11 +158,11 @@ def main() -> None:
         install(asked.env)
         return
     sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-    bf16 = False if asked.float32 else None
+    precision = "float32" if asked.float32 else "auto"
     if asked.what == "decode":
-        decode(asked.env, [int(b) for b in asked.batches.split(",")], asked.seconds, bf16)
+        decode(asked.env, [int(b) for b in asked.batches.split(",")], asked.seconds, precision)
     else:
-        encode(asked.env, bf16)
+        encode(asked.env, precision)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from nsynth_instrument.nets.wavenet_config import H512, SMALL4, WaveNetConfig
+from nsynth_instrument.nets.wavenet_config import GUIDED12, H512, WaveNetConfig
 
 
 def published() -> WaveNetConfig:
@@ -35,9 +35,9 @@ def published() -> WaveNetConfig:
 
 def multiply_adds(config: WaveNetConfig) -> float:
     """Of the decoder, for one sample, with what nothing hears left out; conditioning, once a frame, not counted."""
-    first = config.kernel * config.bands + 2 * config.harmonics
+    first = config.kernel * config.bands + config.source
     layer = 2 * config.width * config.kernel * config.width + config.width * (config.width + config.skip)
-    ends = first * config.width + config.width * config.skip + config.skip**2 + config.skip * 256 * config.bands
+    ends = first * config.width + config.width * config.skip + config.skip**2 + config.skip * config.says * config.bands
     return (config.layers * layer - config.width**2 + ends) / config.bands
 
 
@@ -61,14 +61,14 @@ def weights(config: WaveNetConfig) -> dict[str, np.ndarray]:
         linear(f"encoder.dilated.{i}", e, 3 * e)
         linear(f"encoder.residual.{i}", e, e)
     linear("encoder.bottleneck", config.dims, e)
-    linear("decoder.start", w, config.kernel * config.bands + 2 * config.harmonics)
+    linear("decoder.start", w, config.kernel * config.bands + config.source)
     linear("decoder.skip_start", s, w)
     linear("decoder.condition", config.layers * 2 * w + s, config.conditions)
     for i in range(config.layers):
         linear(f"decoder.layers.{i}.dilated", 2 * w, config.kernel * w)
         linear(f"decoder.layers.{i}.join", w + s, w)
     linear("decoder.out1", s, s)
-    linear("decoder.logits", config.bands * 256, s)
+    linear("decoder.logits", config.bands * config.says, s)
     return out
 
 
@@ -124,8 +124,8 @@ def peaks(threads: int, seconds: float = 1.5) -> dict[str, float]:
     return out
 
 
-def network(runtime: str, net: str, threads: int, device: str, bf16: bool | None) -> Any:
-    config = {"small": SMALL4, "published": published()}.get(net)
+def network(runtime: str, net: str, threads: int, device: str, precision: str) -> Any:
+    config = {"small": GUIDED12, "published": published()}.get(net)
     if config is None:
         from nsynth_instrument import bundle
         from nsynth_instrument.runtimes import open_codec
@@ -136,7 +136,7 @@ def network(runtime: str, net: str, threads: int, device: str, bf16: bool | None
     if runtime == "kernel":
         from nsynth_instrument.runtimes.kernel_wavenet import WaveNetKernel
 
-        return WaveNetKernel(w, config, threads=threads, bf16=bf16)
+        return WaveNetKernel(w, config, threads=threads, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         import torch
 
@@ -160,10 +160,12 @@ def network(runtime: str, net: str, threads: int, device: str, bf16: bool | None
 
 def roof(asked: argparse.Namespace) -> None:
     top = peaks(asked.threads)
-    made = network(asked.runtime, asked.net, asked.threads, asked.device, False if asked.float32 else None)
+    made = network(asked.runtime, asked.net, asked.threads, asked.device, "float32" if asked.float32 else "auto")
     precision = "bf16" if "bf16" in made.runtime else "float32"
     each = multiply_adds(made.config)
-    print(f"{made.runtime}, {asked.net}: {each / 1e6:.2f} M multiply-adds a sample; peak {top[precision]:.0f} G/s, memory {top['memory']:.0f} GB/s")
+    print(
+        f"{made.runtime}, {asked.net}: {each / 1e6:.2f} M multiply-adds a sample; peak {top[precision]:.0f} G/s, memory {top['memory']:.0f} GB/s"
+    )
     for batch in map(int, asked.batches.split(",")):
         rate = generate(made, batch, asked.seconds)
         done = rate * each / 1e9
@@ -182,7 +184,7 @@ def gpu(asked: argparse.Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for runtime in ("torch", "onnx"):
         try:
-            made = network(runtime, asked.net, asked.threads, device, None)
+            made = network(runtime, asked.net, asked.threads, device, "auto")
         except Exception as e:  # the other runtime's figures are wanted all the same
             print(f"{runtime}: {e}", file=sys.stderr)
             continue

@@ -25,6 +25,9 @@ _BENDS = 9
 """Most numbers of a course."""
 
 
+_DEVICES = ["auto", "cpu", "cuda", "tensorrt", "directml", "coreml"]
+
+
 @click.command(epilog="Example: nsynth-instrument render --a flute --b bass --mix 0.25 --format sfz,sf2")
 @click.option("--a", metavar="NAME", help="The first sound: an instrument of `list`, or a sound file.")
 @click.option("--b", metavar="NAME", help="The second sound.")
@@ -50,7 +53,7 @@ _BENDS = 9
 @click.option("--format", "formats", metavar="F,F,...", help="What to write: sfz, sf2, ..., or all.  [default: sfz]")
 @click.option("--preview/--no-preview", default=True, help="Add a phrase to hear (MP3) and a cover (PNG).  [default: preview]")
 @click.option("--runtime", type=click.Choice(["auto", "kernel", "onnx", "torch"]), default="auto", show_default=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(_DEVICES), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), help="Processor cores to use.  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The pack's folder.  [default: exports/packs/NAME]")
 @click.option("--force", is_flag=True, help="Replace another pack that is in the folder.")

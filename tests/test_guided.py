@@ -192,7 +192,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def codecs(model: Bundle) -> dict[str, GuidedCodec]:
-    return {r: open_codec(model, r, device="cpu", threads=1) for r in RUNTIMES}  # type: ignore[misc]
+    return {r: open_codec(model, r, device="cpu", threads=1, precision="float32") for r in RUNTIMES}  # type: ignore[misc]
 
 
 def request(batch: int = 3, frames: int = 2) -> dict[str, np.ndarray]:

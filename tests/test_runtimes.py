@@ -57,12 +57,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 PRECISIONS = [False, pytest.param(True, marks=pytest.mark.skipif(not has_bf16(), reason="this processor multiplies no bf16"))]
 
 
+def named(bf16: bool) -> str:
+    return "bf16" if bf16 else "float32"
+
+
 @pytest.fixture(scope="module")
 def codecs(model: Bundle) -> dict[str, WaveNetCodec]:
     """Each runtime as it is opened, and the kernel in both precisions."""
     opened = {r: open_codec(model, r, device="cpu", threads=1) for r in RUNTIMES}
     for bf16 in (False, True) if has_bf16() else (False,):
-        opened["bf16" if bf16 else "float32"] = WaveNetCodec(model, WaveNetKernel(weights(CONFIG), CONFIG, threads=1, bf16=bf16))
+        opened[named(bf16)] = open_codec(model, "kernel", threads=1, precision=named(bf16))
     return opened  # type: ignore[return-value]
 
 
@@ -121,7 +125,7 @@ def test_the_kernel_draws_by_the_logits_of_the_network(config: WaveNetConfig, bf
         logits = net.decoder(*(torch.from_numpy(a) for a in (mulaw.companded(past), source, told)))
     shares = (logits.double() / 0.7).softmax(dim=-1).numpy()
     tops = shares.cumsum(axis=-1)
-    drawn = WaveNetKernel(w, config, threads=2, bf16=bf16).decode(**asked, follow=past, temperature=0.7)
+    drawn = WaveNetKernel(w, config, threads=2, precision=named(bf16)).decode(**asked, follow=past, temperature=0.7)
     at = drawn[..., None].astype(int)
     top = np.take_along_axis(tops, at, -1)[..., 0]
     bottom = top - np.take_along_axis(shares, at, -1)[..., 0]
@@ -133,15 +137,17 @@ def test_the_kernel_draws_by_the_logits_of_the_network(config: WaveNetConfig, bf
 @pytest.mark.parametrize("bf16", PRECISIONS)
 def test_a_note_does_not_depend_on_its_batch_order_threads_or_team(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     w, asked = weights(CONFIG), request(CONFIG, batch=TILE + 9)
-    together = WaveNetKernel(w, CONFIG, threads=2, bf16=bf16).decode(**asked)
-    turned = WaveNetKernel(w, CONFIG, threads=1, bf16=bf16).decode(**{k: v[::-1] for k, v in asked.items()})
+    together = WaveNetKernel(w, CONFIG, threads=2, precision=named(bf16)).decode(**asked)
+    turned = WaveNetKernel(w, CONFIG, threads=1, precision=named(bf16)).decode(**{k: v[::-1] for k, v in asked.items()})
     np.testing.assert_array_equal(together, turned[::-1])
     for count in range(1, 7):
-        alone = WaveNetKernel(w, CONFIG, threads=1, bf16=bf16).decode(**{k: v[3 : 3 + count] for k, v in asked.items()})
+        alone = WaveNetKernel(w, CONFIG, threads=1, precision=named(bf16)).decode(
+            **{k: v[3 : 3 + count] for k, v in asked.items()}
+        )
         np.testing.assert_array_equal(together[3 : 3 + count], alone)
     monkeypatch.setattr(kernel_wavenet, "LARGE", 0)
     for threads in (2, 3):
-        np.testing.assert_array_equal(WaveNetKernel(w, CONFIG, threads=threads, bf16=bf16).decode(**asked), together)
+        np.testing.assert_array_equal(WaveNetKernel(w, CONFIG, threads=threads, precision=named(bf16)).decode(**asked), together)
 
 
 def test_a_rendered_note_is_a_function_of_seed_pitch_and_velocity(codecs: dict[str, WaveNetCodec]) -> None:
@@ -158,13 +164,78 @@ def test_a_rendered_note_is_a_function_of_seed_pitch_and_velocity(codecs: dict[s
         assert np.mean(a == b) > 0.5
 
 
+def test_a_notes_samples_do_not_depend_on_padding(codecs: dict[str, WaveNetCodec]) -> None:
+    asked = request(CONFIG, batch=5)
+    for r in ("onnx", "torch"):
+        alone = codecs[r].network.decode(**{k: v[4:] for k, v in asked.items()})
+        # The same buffers again, with what the last notes left in them.
+        together = [codecs[r].network.decode(**asked) for _ in range(2)]
+        np.testing.assert_array_equal(*together)
+        # To the rounding of a matrix product of another shape.
+        assert (together[0][4:] == alone).mean() > 0.9
+
+
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, hop=8, stages=3, kernel=4)])
+def test_a_frame_needs_nothing_of_the_host_and_moves_no_buffer(config: WaveNetConfig) -> None:
+    """What a CUDA graph demands of the frame that it replays."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from nsynth_instrument.runtimes.torch_frame import Frame
+
+    frame = Frame(WaveNet(config).eval().decoder, 3, torch.device("cpu"))
+    assert frame.how == "step by step: CUDA graphs need a GPU"
+    assert frame.phases == (1 if config is CONFIG else 3)
+    places = [b.data_ptr() for b in frame.buffers]
+
+    class Calls(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.names: list[str] = []
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            self.names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    recorded = []
+    with torch.no_grad():
+        for phase in range(frame.phases):
+            with Calls() as calls:
+                frame.steps(phase)
+            recorded.append(calls.names)
+        for number in range(4):
+            frame.play(number)
+    assert [b.data_ptr() for b in frame.buffers] == places
+    assert all(names == recorded[0] for names in recorded)
+    assert recorded[0].count("aten.cumsum.default") == config.steps
+    # Such as have a number of the device's read by the host, or a size that depends on one.
+    assert not {n for n in recorded[0] if "local_scalar" in n or "nonzero" in n or "masked_select" in n or "is_nonzero" in n}
+
+
+def test_torch_in_bf16_is_near(model: Bundle, codecs: dict[str, WaveNetCodec]) -> None:
+    rough = open_codec(model, "torch", device="cpu", precision="bf16")
+    assert rough.runtime == "torch (CPU, bf16)"
+    asked, past = request(CONFIG), follow(CONFIG)
+    drawn = [c.network.decode(**asked, follow=past) for c in (rough, codecs["float32"])]  # type: ignore[attr-defined]
+    assert (drawn[0] == drawn[1]).mean() > 0.85
+    assert rough.network.decode(**asked).shape == drawn[0].shape  # type: ignore[attr-defined]
+
+
 def test_what_cannot_be_run_says_why(model: Bundle) -> None:
     with pytest.raises(UnknownName, match="kernel"):
         open_codec(model, "kernal")
+    with pytest.raises(UnknownName, match="bf16"):
+        open_codec(model, "kernel", precision="bf17")
     with pytest.raises(UnknownName, match="did you mean cpu"):
         open_codec(model, "torch", device="gpu")
     with pytest.raises(UsageError, match="CPU alone"):
         open_codec(model, "kernel", device="cuda")
+    with pytest.raises(UsageError, match="knows no coreml"):
+        open_codec(model, "torch", device="coreml")
+    with pytest.raises(UsageError, match="for bf16"):
+        open_codec(model, "onnx", precision="bf16")
+    if not has_bf16():
+        with pytest.raises(DeviceError, match="float32"):
+            open_codec(model, "kernel", precision="bf16")
     with pytest.raises(BundleError, match="export"):
         WaveNetKernel({"decoder.start.bias": np.zeros(3)}, CONFIG)
     with pytest.raises(BundleError, match="--runtime torch"):
@@ -177,11 +248,16 @@ def test_what_cannot_be_run_says_why(model: Bundle) -> None:
 def test_onnx_runtime_without_a_gpu_twice_or_not_at_all(model: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import onnxruntime
 
+    from nsynth_instrument.runtimes.onnx import PROVIDERS, session
+
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         with pytest.raises(DeviceError, match="pip uninstall -y onnxruntime && pip install"):
             open_codec(model, "onnx", device="cuda")
+    for device in ("tensorrt", "directml", "coreml"):
+        if PROVIDERS[device][0] + "ExecutionProvider" not in onnxruntime.get_available_providers():
+            with pytest.raises(DeviceError, match=f"{device} was asked for"):
+                open_codec(model, device=device)
     (tmp_path / "bad.onnx").write_bytes(b"no graph")
-    from nsynth_instrument.runtimes.onnx import session
 
     with pytest.raises(BundleError, match="export the model again"):
         session(tmp_path / "bad.onnx")

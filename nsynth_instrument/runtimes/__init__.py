@@ -12,27 +12,37 @@ if TYPE_CHECKING:
     from ..codecs.harmonic import HarmonicCodec
 
 RUNTIMES = ("kernel", "onnx", "torch")
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
+PRECISIONS = ("auto", "float32", "bf16")
 
 
-def open_codec(bundle: Bundle, runtime: str = "auto", *, threads: int | None = None, device: str = "auto") -> Codec:
-    """The bundle's codec on a runtime. `auto` takes CUDA where torch or ONNX Runtime has it and it is asked for, else the kernel.
+def open_codec(
+    bundle: Bundle, runtime: str = "auto", *, threads: int | None = None, device: str = "auto", precision: str = "auto"
+) -> Codec:
+    """The bundle's codec on a runtime. `auto` takes torch for CUDA, ONNX Runtime for other accelerators, else the kernel.
 
-    Raises UnknownName for another runtime or device, MissingExtra where the runtime's packages are not
+    precision: of what a WaveNet's products read; `auto` is bf16 in the kernel where the processor multiplies it in pairs,
+    else float32. Raises UnknownName for another runtime, device or precision, MissingExtra where the runtime's packages are not
     installed, DeviceError where a GPU is asked for and missing, BundleError where the model is damaged.
     """
     if runtime not in ("auto", *RUNTIMES):
         raise UnknownName("runtime", runtime, ("auto", *RUNTIMES))
     if device not in DEVICES:
         raise UnknownName("device", device, DEVICES)
+    if precision not in PRECISIONS:
+        raise UnknownName("precision", precision, PRECISIONS)
     if runtime == "auto":
-        runtime = "torch" if device == "cuda" else "kernel"
-    if runtime == "kernel" and device == "cuda":
+        runtime = {"auto": "kernel", "cpu": "kernel", "cuda": "torch"}.get(device, "onnx")
+    if runtime == "kernel" and device not in ("auto", "cpu"):
         raise UsageError("the kernel runs on the CPU alone; take --runtime torch or --runtime onnx for a GPU")
+    if runtime == "torch" and device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"the torch runtime knows no {device}; take --runtime onnx")
+    if runtime == "onnx" and precision == "bf16":
+        raise UsageError("the onnx runtime multiplies float32; take --runtime kernel or --runtime torch for bf16")
     if bundle.kind == "harmonic":
         return _harmonic(bundle, runtime, threads, device)
     if bundle.kind == "wavenet":
-        return _wavenet(bundle, runtime, threads, device)
+        return _wavenet(bundle, runtime, threads, device, precision)
     if bundle.kind == "spectral":
         return _spectral(bundle, runtime, threads, device)
     raise BundleError(f"model {bundle.name} is of kind {bundle.kind}, which this version cannot run; update nsynth-instrument")
@@ -59,7 +69,7 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
     return HarmonicCodec(bundle, network, threads=threads)
 
 
-def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str) -> Codec:
+def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str, precision: str) -> Codec:
     from ..codecs.guided import GuidedCodec
     from ..codecs.wavenet import WaveNetCodec, WaveNetNetwork
     from ..dsp import guide
@@ -76,13 +86,15 @@ def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str) -> 
     elif runtime == "torch":
         from .torch import WaveNetTorch
 
-        network = WaveNetTorch(bundle.path("weights.safetensors"), config, device=device, threads=threads)
+        weights = bundle.path("weights.safetensors")
+        network = WaveNetTorch(weights, config, device=device, threads=threads, precision=precision)
     else:
         from safetensors.numpy import load_file
 
         from .kernel_wavenet import WaveNetKernel
 
-        network = WaveNetKernel(load_file(bundle.path("weights.safetensors")), config, threads=threads)
+        loaded = load_file(bundle.path("weights.safetensors"))
+        network = WaveNetKernel(loaded, config, threads=threads, precision=precision)
     if guided := bundle.guide():
         voice = _harmonic(guided, runtime, threads, device)
         if (config.bands, config.source, config.dims, config.head) != (guide.BANDS, guide.SOURCE, guide.TOLD, "levels"):

@@ -14,6 +14,7 @@ from numba.core import types
 from numba.extending import overload
 
 from ..dsp.mulaw import CLASSES, ZERO
+from ..nets.wavenet_config import LEAST, MOST
 from .kernel_draw import draw_class
 from .kernel_simd import GATE, KEEP, NOWHERE, PLAIN, RELU, ROWS, multiply, place
 from .kernel_team import done, draw, wait
@@ -80,7 +81,7 @@ def _kept(value, like):  # type: ignore[no-untyped-def]
 
 
 def drawn_at(said: Any, band: Any, noise: Any, heat: Any, drawn: Any) -> Any:
-    """For compiled code: what is drawn of a band at its noise, given the address of what is said of all bands."""
+    """For compiled code: what is drawn of a band at its noise, as the elements of `drawn` are, given what is said of a note."""
     raise NotImplementedError
 
 
@@ -94,26 +95,31 @@ def _drawn_at(said, band, noise, heat, drawn):  # type: ignore[no-untyped-def]
     # The kernel's exponentials are powers of 2.
     sharp = np.float32(1 / np.log(2))
     if drawn.dtype == types.uint8:
-        return lambda said, band, noise, heat, drawn: draw_class(said + 4 * CLASSES * band, sharp / heat, noise)
-    return None
+        return lambda said, band, noise, heat, drawn: draw_class(place(said, CLASSES * band)[0], sharp / heat, noise)
+
+    def level(said, band, noise, heat, drawn):  # type: ignore[no-untyped-def]
+        spread = min(max(said[2 * band + 1], np.float32(LEAST)), np.float32(MOST))
+        return said[2 * band] + np.exp(spread) * heat * noise
+
+    return level
 
 
 @overload(heard_as, inline="always")
 def _heard_as(value, drawn):  # type: ignore[no-untyped-def]
     if drawn.dtype == types.uint8:
         return lambda value, drawn: (np.float32(value) - np.float32(ZERO)) / np.float32(CLASSES // 2)
-    return None
+    return lambda value, drawn: value / np.sqrt(np.float32(1) + abs(value))
 
 
 @numba.njit(nogil=True)
 def _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, step, at, last):  # type: ignore[no-untyped-def]
     """Draw a note's bands of a step, and make what the next step hears."""
-    heard, said = tile.heard[note], place(tile.said, 0)
+    heard, said = tile.heard[note], tile.said[note]
     past = (kernel - 1) * bands
     for i in range(past):
         heard[i] = heard[i + bands]
     for b in range(bands):
-        drawn[first + note, step, b] = drawn_at(said[0] + note * said[1], b, noise[first + note, step, b], heat, drawn)
+        drawn[first + note, step, b] = drawn_at(said, b, noise[first + note, step, b], heat, drawn)
         now = follow[first + note, step, b] if len(follow) else drawn[first + note, step, b]
         heard[past + b] = kept(heard_as(now, drawn), heard)
     if at < last:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dsp.mulaw import CLASSES
-from ..errors import BundleError
+from ..errors import BundleError, DeviceError
 from ..nets.wavenet_config import WaveNetConfig
 from .kernel_draw import order
 from .kernel_encoder import Encoder
@@ -26,7 +26,6 @@ from .kernel_steps import Net, Tile, frame
 from .kernel_team import board, reset
 
 Floats = npt.NDArray[np.float32]
-Classes = npt.NDArray[np.uint8]
 
 TILE = 48
 """Notes that go through a small network together: their inputs and a block's weights share the first cache."""
@@ -52,16 +51,19 @@ class WaveNetKernel:
         config: WaveNetConfig,
         *,
         threads: int | None = None,
-        bf16: bool | None = None,
+        precision: str = "auto",
     ) -> None:
-        """bf16: whether products read bfloat16; None for where the processor multiplies it faster than float32.
+        """precision: "float32" or "bf16", of what products read; "auto" takes bf16 where the processor multiplies it in pairs.
 
-        Raises BundleError for a network whose widths the kernel cannot run, or weights that are not its own.
+        Raises BundleError for a network whose widths the kernel cannot run, or weights that are not its own, DeviceError
+        where bf16 is asked for and the processor has none.
         """
+        if precision == "bf16" and not has_bf16():
+            raise DeviceError("this processor multiplies no bf16; take float32, the default here")
         if config.width % 2 or config.skip % 2:
             raise BundleError(f"the kernel runs even widths, not {config.width} and {config.skip}; use --runtime torch")
         self.config, self.bands = config, config.bands
-        self.bf16 = has_bf16() if bf16 is None else bf16
+        self.bf16 = precision == "bf16" or (precision == "auto" and has_bf16())
         self.runtime = f"kernel (CPU, {'bf16' if self.bf16 else 'float32'})"
         self.threads = threads or os.cpu_count() or 1
         try:
@@ -72,7 +74,7 @@ class WaveNetKernel:
     def _prepare(self, w: dict[str, Floats]) -> None:
         c = self.config
         e = {k.removeprefix("encoder."): v for k, v in w.items() if k.startswith("encoder.")}
-        self._encoder = Encoder(e, c, bf16=self.bf16)
+        self._encoder = None if c.guide else Encoder(e, c, bf16=self.bf16)
         d = {k.removeprefix("decoder."): v for k, v in w.items() if k.startswith("decoder.")}
         of_layer = ("dilated.weight", "dilated.bias", "join.weight", "join.bias")
         layers = [{n: d[f"layers.{i}.{n}"] for n in of_layer} for i in range(c.layers)]
@@ -91,7 +93,10 @@ class WaveNetKernel:
         others = np.concatenate([*(layer["dilated.bias"] for layer in layers), d["out1.bias"]])
         biases = np.split(d["condition.bias"] + others, split)
         lie = [_gated_order(2 * c.width)] * c.layers + [np.arange(whole(c.skip))]
-        classes = (CLASSES * np.arange(c.bands)[:, None] + order()).reshape(-1)
+        if c.head == "classes":
+            said = (CLASSES * np.arange(c.bands)[:, None] + order()).reshape(-1)
+        else:
+            said = np.arange(c.bands * c.says)
         dilated = [layer["dilated.weight"].reshape(2 * c.width, c.kernel, c.width) for layer in layers]
         self._net = Net(
             condition=pack(np.concatenate([_rows(t, o) for t, o in zip(told, lie, strict=True)])[:, None], bf16=False),
@@ -102,13 +107,14 @@ class WaveNetKernel:
             join=stacked([packed(layer["join.weight"]) for layer in layers]),
             shift=in_blocks(shift),
             out1=packed(d["out1.weight"]),
-            say=packed(d["logits.weight"][classes]),
-            say_bias=in_blocks(d["logits.bias"][classes]),
+            say=packed(d["logits.weight"][said]),
+            say_bias=in_blocks(d["logits.bias"][said]),
             dilations=np.array(c.dilations),
         )
 
     def encode(self, signal: Floats) -> Floats:
         """See `WaveNetNetwork.encode`."""
+        assert self._encoder, "a guided network's codes are its guide's"
         return self._encoder(signal, self.threads)
 
     @property
@@ -141,15 +147,17 @@ class WaveNetKernel:
         velocity: npt.NDArray[Any],
         noise: Floats,
         *,
-        follow: Classes | None = None,
+        source: Floats | None = None,
+        follow: npt.NDArray[Any] | None = None,
         temperature: float = 1.0,
-    ) -> Classes:
+    ) -> npt.NDArray[Any]:
         """See `WaveNetNetwork.decode`."""
         c = self.config
         batch, frames, _ = codes.shape
-        out = np.zeros((batch, frames * c.steps, c.bands), np.uint8)
+        out = np.zeros((batch, frames * c.steps, c.bands), np.float32 if c.head == "levels" else np.uint8)
         noise = np.ascontiguousarray(noise)
-        past = np.zeros((0, 0, 0), np.uint8) if follow is None else np.ascontiguousarray(follow)
+        source = np.zeros((batch, frames * c.steps, 0), np.float32) if source is None else source
+        past = np.zeros((0, 0, 0), out.dtype) if follow is None else np.ascontiguousarray(follow, dtype=out.dtype)
         heat = np.float32(max(temperature, 1e-3))
         team = min(self.threads, TEAM) if self._net.dilated.nbytes + self._net.join.nbytes > LARGE else 1
         crews = max(1, self.threads // team)
@@ -166,11 +174,11 @@ class WaveNetKernel:
             with ThreadPoolExecutor(team) as pool:
                 for number in range(frames):
                     begin = number * c.steps
-                    source = c.source(pitch[some], np.full(some.stop - some.start, begin), c.steps)
+                    led = np.ascontiguousarray(source[some, begin : begin + c.steps])
                     tile.told[:] = told[:, number]
-                    tile.heard[:, at : at + source.shape[2]] = narrowed(source[:, 0], self.bf16)
+                    tile.heard[:, at : at + c.source] = narrowed(led[:, 0], self.bf16)
                     reset(crew)
-                    work: Any = (self._net, tile, crew, c.width, c.bands, begin, source, noise, past, out, some.start, heat)
+                    work: Any = (self._net, tile, crew, c.width, c.bands, begin, led, noise, past, out, some.start, heat)
                     others = [pool.submit(frame, *work) for _ in range(1, team)]
                     frame(*work)
                     for other in others:

@@ -15,6 +15,8 @@ from ..nets.wavenet_config import WaveNetConfig
 if TYPE_CHECKING:
     import torch
 
+    from .torch_frame import Frame
+
 Floats = npt.NDArray[np.float32]
 Said = npt.NDArray[Any]
 
@@ -101,11 +103,17 @@ class SpectralTorch:
 
 
 class WaveNetTorch:
-    """`WaveNetNetwork` over the network itself: parallel where the past is given, else a step at a time."""
+    """`WaveNetNetwork` over the network itself: parallel where the past is given, else a step at a time.
+
+    how: whether a frame's steps are one CUDA graph, or why not, once something was decoded.
+    """
 
     batch = 256
 
-    def __init__(self, weights: Path, config: WaveNetConfig, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, weights: Path, config: WaveNetConfig, *, device: str = "auto", threads: int | None = None, precision: str = "auto"
+    ) -> None:
+        """precision: of weights and activations; "auto" is float32. Sums of the logits, and drawing, are float32 always."""
         self._device = pick_device(device)
         import torch
         from safetensors.torch import load_file
@@ -119,9 +127,11 @@ class WaveNetTorch:
             self._net.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
         except RuntimeError as e:
             raise BundleError(f"{weights} holds another network than its manifest says; export the model again") from e
-        self._net.eval().to(self._device)
-        self.bands, self._config = config.bands, config
-        self.runtime = f"torch ({self._device.type.upper()})"
+        self._kind = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._net.eval().to(self._device, self._kind)
+        self.bands, self.config, self.how = config.bands, config, ""
+        self.runtime = f"torch ({self._device.type.upper()}{', bf16' if precision == 'bf16' else ''})"
+        self._frame: Frame | None = None
 
     def encode(self, signal: Floats) -> Floats:
         """See `WaveNetNetwork.encode`."""
@@ -131,7 +141,8 @@ class WaveNetTorch:
 
         assert isinstance(self._net, WaveNet), "a guided network's codes are its guide's"
         with torch.inference_mode():
-            return np.asarray(self._net.encoder(torch.from_numpy(signal).to(self._device)).cpu().numpy())
+            codes: torch.Tensor = self._net.encoder(torch.from_numpy(signal).to(self._device, self._kind))
+            return np.asarray(codes.float().cpu().numpy())
 
     def decode(
         self,
@@ -149,48 +160,40 @@ class WaveNetTorch:
 
         from ..nets.wavenet import draw, heard
 
-        c = self._config
-        told = torch.from_numpy(c.conditioning(codes, pitch, velocity)).to(self._device)
-        heat = torch.tensor(max(temperature, 1e-3), device=self._device)
+        c = self.config
         if source is None:
             source = np.zeros((len(codes), codes.shape[1] * c.steps, 0), np.float32)
+        told, heat = c.conditioning(codes, pitch, velocity), max(temperature, 1e-3)
         with torch.inference_mode():
             if follow is None:
                 return self._generate(told, source, noise, heat)
             past = heard(torch.from_numpy(follow).to(self._device), c)
-            said = self._net.decoder(past, torch.from_numpy(source).to(self._device), told)
-            return self._numpy(draw(said, torch.from_numpy(noise).to(self._device), heat, c))
+            given = (x.to(self._device, self._kind) for x in (past, torch.from_numpy(source), torch.from_numpy(told)))
+            said = self._net.decoder(*given).float()
+            warm = torch.tensor(heat, device=self._device)
+            return self._numpy(draw(said, torch.from_numpy(noise).to(self._device), warm, c))
 
-    def _generate(self, told: torch.Tensor, source: Floats, noise: Floats, heat: torch.Tensor) -> Said:
+    def _generate(self, told: Floats, source: Floats, noise: Floats, heat: float) -> Said:
         """A code frame at a time: what a frame needs from outside is brought to the device once."""
         import torch
 
-        from ..nets.wavenet import draw, heard
+        from .torch_frame import Frame
 
-        c, decoder = self._config, self._net.decoder
-        batch = len(told)
-        rings = [told.new_zeros(((c.kernel - 1) * d, batch, c.width)) for d in c.dilations]
-        recent = told.new_zeros((batch, c.kernel * c.bands))
-        out = []
-        for frame in range(told.shape[1]):
-            span = slice(frame * c.steps, (frame + 1) * c.steps)
-            condition = decoder.condition(told[:, frame])
-            led = torch.from_numpy(source[:, span]).to(self._device)
-            random = torch.from_numpy(noise[:, span]).to(self._device)
-            drawn = []
-            for i in range(c.steps):
-                t = span.start + i
-                past = [
-                    [ring[(t - k * d) % len(ring)] for k in range(c.kernel - 1, 0, -1)]
-                    for ring, d in zip(rings, c.dilations, strict=True)
-                ]
-                said, kept = decoder.step(torch.cat([recent, led[:, i]], dim=1), condition, past)
-                for ring, now in zip(rings, kept, strict=True):
-                    ring[t % len(ring)] = now
-                drawn.append(draw(said, random[:, i], heat, c))
-                recent = torch.cat([recent[:, c.bands :], heard(drawn[-1], c)], dim=1)
-            out.append(self._numpy(torch.stack(drawn, dim=1)))
+        c, batch = self.config, len(told)
+        if self._frame is None or self._frame.batch != batch:
+            self._frame = None  # gives its memory back first
+            self._frame = Frame(self._net.decoder, batch, self._device)
+        frame, out = self._frame, []
+        self.how = frame.how
+        frame.reset()
+        frame.heat.fill_(heat)
+        for number in range(told.shape[1]):
+            span = slice(number * c.steps, (number + 1) * c.steps)
+            for place, x in ((frame.told, told[:, number]), (frame.source, source[:, span]), (frame.noise, noise[:, span])):
+                place.copy_(torch.from_numpy(np.ascontiguousarray(x)))
+            frame.play(number)
+            out.append(self._numpy(frame.drawn.transpose(0, 1)))
         return np.concatenate(out, axis=1)
 
     def _numpy(self, drawn: torch.Tensor) -> Said:
-        return np.asarray(drawn.cpu().numpy(), np.float32 if self._config.head == "levels" else np.uint8)
+        return np.array(drawn.cpu().numpy(), np.float32 if self.config.head == "levels" else np.uint8)

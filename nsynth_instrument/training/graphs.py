@@ -26,13 +26,14 @@ def graph(
     inputs: Mapping[str, torch.Tensor] | Mapping[str, torch.Tensor | list[torch.Tensor]],
     outputs: str | Sequence[str],
     *,
-    free: int | Mapping[str, int] = 2,
+    free: int | Mapping[str, int | tuple[int, ...]] = 2,
     half: bool = True,
 ) -> bytes:
     """The module as an ONNX file; with `half` its large weights are kept in float16 and widened when it is loaded.
 
-    inputs: examples by the names of the forward's parameters, their first `free` axes free, of all alike or by name (2 of those
-    not named); those of a sequence become NAME_0, NAME_1 and so on. Raises MissingExtra without onnx.
+    inputs: examples by the names of the forward's parameters, their first `free` axes free (of a tuple, just its axes), of all
+    alike or by name (2 of those not named); those of a sequence become NAME_0, NAME_1 and so on. Raises MissingExtra without
+    onnx.
     """
     try:
         import onnx
@@ -42,7 +43,7 @@ def graph(
 
     def axes(name: str, x: torch.Tensor) -> dict[int, Any]:
         count = free if isinstance(free, int) else free.get(name, 2)
-        return dict.fromkeys(range(min(count, x.dim())), torch.export.Dim.DYNAMIC)
+        return dict.fromkeys(count if isinstance(count, tuple) else range(min(count, x.dim())), torch.export.Dim.DYNAMIC)
 
     names, shapes = list[str](), dict[str, Any]()
     for name, value in inputs.items():

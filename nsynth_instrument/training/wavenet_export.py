@@ -23,25 +23,34 @@ class _Step(torch.nn.Module):
     def forward(
         self,
         recent: Tensor,
+        drawn: Tensor,
         condition: Tensor,
         source: Tensor,
         noise: Tensor,
-        index: Tensor,
+        step: Tensor,
         temperature: Tensor,
-        past: list[Tensor],
+        ring: list[Tensor],
     ) -> tuple[Tensor, ...]:
-        """Drawn bands (batch, bands), the next `recent`, and each layer's input to keep.
+        """The next `recent`, `drawn` and rings: each may lie where it lay, for no place that is written was to be read yet.
 
-        recent (batch, kernel * bands); condition (batch, rows); source (batch, steps, source) and noise (batch,
-        steps, bands) of a whole frame, of which `index` is the step; past: kernel - 1 kept inputs of each layer.
+        recent (batch, kernel * bands); drawn (steps, batch, bands) of a frame, of which this step's are set; condition (batch,
+        rows); source (batch, steps, source) and noise (batch, steps, bands) of the frame; step: counted from the notes'
+        begin; ring: inputs (places, batch, width) of each layer, one place more than its delay.
         """
-        at, config = index.reshape(1), self.decoder.config
-        width = config.kernel - 1
+        config = self.decoder.config
+        at = (step % config.steps).reshape(1)
         inputs = torch.cat([recent, source.index_select(1, at)[:, 0]], dim=1)
-        kept = [past[i * width : (i + 1) * width] for i in range(config.layers)]
-        said, now = self.decoder.step(inputs, condition, kept)
-        drawn = draw(said, noise.index_select(1, at)[:, 0], temperature, config)
-        return (drawn, torch.cat([recent[:, config.bands :], heard(drawn, config)], dim=1), *now)
+        past = [
+            [x.index_select(0, ((step - k * d) % len(x)).reshape(1))[0] for k in range(config.kernel - 1, 0, -1)]
+            for x, d in zip(ring, config.dilations, strict=True)
+        ]
+        said, now = self.decoder.step(inputs, condition, past)
+        new = draw(said, noise.index_select(1, at)[:, 0], temperature, config)
+        return (
+            torch.cat([recent[:, config.bands :], heard(new, config)], dim=1),
+            drawn.index_put((at,), new.to(drawn.dtype)[None]),
+            *(x.index_put(((step % len(x)).reshape(1),), n[None]) for x, n in zip(ring, now, strict=True)),
+        )
 
 
 def contents(weights: Mapping[str, Tensor], config: WaveNetConfig, *, half: bool = True) -> dict[str, bytes]:
@@ -57,14 +66,16 @@ def contents(weights: Mapping[str, Tensor], config: WaveNetConfig, *, half: bool
     rows = net.decoder.condition.out_features
     inputs: dict[str, Tensor | list[Tensor]] = {
         "recent": blank(2, c.kernel * c.bands),
+        "drawn": blank(c.steps, 2, c.bands),
         "condition": blank(2, rows),
         "source": blank(2, c.steps, c.source),
         "noise": blank(2, c.steps, c.bands),
-        "index": torch.tensor(0),
+        "step": torch.tensor(0),
         "temperature": torch.tensor(1.0),
-        "past": [blank(2, c.width) for _ in range(c.layers * (c.kernel - 1))],
+        "ring": [blank((c.kernel - 1) * d + 1, 2, c.width) for d in c.dilations],
     }
-    outputs = ["drawn", "recent_next", *(f"kept_{i}" for i in range(c.layers))]
+    free = {**dict.fromkeys(inputs, (0,)), "drawn": (1,), "ring": (1,), "step": (), "temperature": ()}
+    outputs = ["recent_next", "drawn_next", *(f"ring_next_{i}" for i in range(c.layers))]
     encoder = {}
     if isinstance(net, WaveNet):
         encoder["encoder.onnx"] = graph(net.encoder, {"signal": blank(2, 3 * c.steps, c.bands)}, "codes", half=half)
@@ -72,5 +83,5 @@ def contents(weights: Mapping[str, Tensor], config: WaveNetConfig, *, half: bool
         "weights.safetensors": graphs.weights(net, half=half),
         **encoder,
         "condition.onnx": graph(net.decoder.condition, {"input": blank(2, c.conditions)}, "folded", free=1, half=half),
-        "step.onnx": graph(_Step(net.decoder), inputs, outputs, free=1, half=half),
+        "step.onnx": graph(_Step(net.decoder), inputs, outputs, free=free, half=half),
     }
