@@ -58,11 +58,12 @@ def peer(what: str, batch: int, seconds: float, folder: str) -> dict[str, float]
             heard, codes = np.zeros((batch, 1)), np.zeros((batch, 16))
             for _ in range(3):
                 heard = fastgen.generate_audio_sample(session, net, heard, codes)
-            start, steps = time.perf_counter(), 0
+            busy, start, steps = time.process_time(), time.perf_counter(), 0
             while time.perf_counter() - start < seconds:
                 heard = fastgen.generate_audio_sample(session, net, heard, codes)
                 steps += 1
-            return {"samples": batch * steps, "seconds": time.perf_counter() - start}
+            seconds, busy = time.perf_counter() - start, time.process_time() - busy
+            return {"samples": batch * steps, "seconds": seconds, "busy": busy}
     prefix = str(Path(folder) / "model.ckpt")
     sound = np.random.default_rng(0).normal(0, 0.1, (1, 64000)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session(config=config) as session:
@@ -104,10 +105,11 @@ def decode(env: Path, batches: list[int], seconds: float, precision: str) -> Non
         theirs = ask(env, "decode", batch, seconds)
         rate = theirs["samples"] / theirs["seconds"]
         best = max(best, rate)
-        mine = generate(kernel, batch, seconds / 2)
+        mine, busy = generate(kernel, batch, seconds / 2)
         print(
             f"batch {batch:4d}: peer {rate:6.0f}, ours {mine:6.0f} = {mine / rate:5.1f} x, {mine / best:5.1f} x its best so far; "
-            f"{mine * multiply_adds(config) / 1e9:.0f} G multiply-adds/s",
+            f"{mine * multiply_adds(config) / 1e9:.0f} G multiply-adds/s; by processor time "
+            f"{busy * theirs['busy'] / theirs['samples']:.1f} x",
             flush=True,
         )
 

@@ -4,8 +4,8 @@
     python benchmarks/speed.py roof  --net small --batches 1,8,64,440        one runtime, beside the peak
     python benchmarks/speed.py gpu   --net published --batches 1,64,512      torch and ONNX on CUDA; who has a GPU runs this
 
---runtime kernel, torch or onnx; --net small, published, or a bundle's folder; --threads. Weights of named networks
-are random. The machine should be idle.
+--runtime kernel, torch or onnx; --net small, classes, published, or a bundle's folder; --threads. Weights of named
+networks are random. The machine should be idle.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ def published() -> WaveNetConfig:
     return replace(H512, hop=16)
 
 
+CLASSES4 = WaveNetConfig(bands=4, width=64, skip=128, layers=14, stages=7, kernel=2, pitch="basis", velocity=True)
+"""As small, but one that says classes: 4 bands of 16 kHz."""
+
+
 def multiply_adds(config: WaveNetConfig) -> float:
     """Of the decoder, for one sample, with what nothing hears left out; conditioning, once a frame, not counted."""
     first = config.kernel * config.bands + config.source
@@ -56,11 +60,12 @@ def weights(config: WaveNetConfig) -> dict[str, np.ndarray]:
         out[f"{name}.bias"] = np.zeros(outputs, np.float32)
 
     e, w, s = config.encoder_width, config.width, config.skip
-    linear("encoder.start", e, 3 * config.bands)
-    for i in range(config.encoder_layers):
-        linear(f"encoder.dilated.{i}", e, 3 * e)
-        linear(f"encoder.residual.{i}", e, e)
-    linear("encoder.bottleneck", config.dims, e)
+    if not config.guide:
+        linear("encoder.start", e, 3 * config.bands)
+        for i in range(config.encoder_layers):
+            linear(f"encoder.dilated.{i}", e, 3 * e)
+            linear(f"encoder.residual.{i}", e, e)
+        linear("encoder.bottleneck", config.dims, e)
     linear("decoder.start", w, config.kernel * config.bands + config.source)
     linear("decoder.skip_start", s, w)
     linear("decoder.condition", config.layers * 2 * w + s, config.conditions)
@@ -82,22 +87,23 @@ def best(work: Callable[[], Any], seconds: float) -> float:
     return shortest
 
 
-def generate(network: Any, batch: int, seconds: float) -> float:
-    """Samples/s of a network at a batch."""
+def generate(network: Any, batch: int, seconds: float) -> tuple[float, float]:
+    """Samples per second and per second of processor time of a network at a batch."""
     c = network.config
     rng = np.random.default_rng(0)
 
-    def run(frames: int) -> float:
-        start = time.perf_counter()
-        network.decode(
-            rng.standard_normal((batch, frames, c.dims), np.float32), rng.integers(36, 96, batch), rng.integers(1, 128, batch),
-            rng.random((batch, frames * c.steps, c.bands), np.float32),
-        )  # fmt: skip
-        return time.perf_counter() - start
+    def run(frames: int) -> np.ndarray:
+        codes, steps = rng.standard_normal((batch, frames, c.dims), np.float32), frames * c.steps
+        pitch, velocity = rng.integers(36, 96, batch), rng.integers(1, 128, batch)
+        noise, source = rng.random((batch, steps, c.bands), np.float32), rng.random((batch, steps, c.source), np.float32)
+        start = np.array([time.perf_counter(), time.process_time()])
+        network.decode(codes, pitch, velocity, noise, source=source)
+        return np.array([time.perf_counter(), time.process_time()]) - start
 
     run(1)
-    frames = max(1, round(seconds / 2 / run(1)))
-    return batch * frames * c.hop / min(run(frames), run(frames))
+    frames = max(1, round(seconds / 2 / run(1)[0]))
+    wall, busy = np.minimum(run(frames), run(frames))
+    return batch * frames * c.hop / wall, batch * frames * c.hop / busy
 
 
 def peaks(threads: int, seconds: float = 1.5) -> dict[str, float]:
@@ -125,7 +131,7 @@ def peaks(threads: int, seconds: float = 1.5) -> dict[str, float]:
 
 
 def network(runtime: str, net: str, threads: int, device: str, precision: str) -> Any:
-    config = {"small": GUIDED12, "published": published()}.get(net)
+    config = {"small": GUIDED12, "classes": CLASSES4, "published": published()}.get(net)
     if config is None:
         from nsynth_instrument import bundle
         from nsynth_instrument.runtimes import open_codec
@@ -154,7 +160,9 @@ def network(runtime: str, net: str, threads: int, device: str, precision: str) -
 
         for name, data in contents(tensors, config).items():
             (Path(folder) / name).write_bytes(data)
-        parts = [Path(folder) / f"{n}.onnx" for n in ("encoder", "condition", "step")]
+        parts = [
+            Path(folder) / f"{n}.onnx" if n != "encoder" or not config.guide else None for n in ("encoder", "condition", "step")
+        ]
         return WaveNetOnnx(*parts, config, device=device, threads=threads)
 
 
@@ -167,11 +175,12 @@ def roof(asked: argparse.Namespace) -> None:
         f"{made.runtime}, {asked.net}: {each / 1e6:.2f} M multiply-adds a sample; peak {top[precision]:.0f} G/s, memory {top['memory']:.0f} GB/s"
     )
     for batch in map(int, asked.batches.split(",")):
-        rate = generate(made, batch, asked.seconds)
+        rate, busy = generate(made, batch, asked.seconds)
         done = rate * each / 1e9
         print(
             f"batch {batch:4d}: {rate:9.0f} samples/s = {rate / made.config.rate:7.3f} x real time, "
-            f"{done:5.0f} G multiply-adds/s = {100 * done / top[precision]:3.0f} % of the peak",
+            f"{done:5.0f} G multiply-adds/s = {100 * done / top[precision]:3.0f} % of the peak; "
+            f"{busy * each / 1e9:.0f} G a second of one processor's time",
             flush=True,
         )
 
@@ -189,7 +198,7 @@ def gpu(asked: argparse.Namespace) -> None:
             print(f"{runtime}: {e}", file=sys.stderr)
             continue
         for batch in map(int, asked.batches.split(",")):
-            rate = generate(made, batch, asked.seconds)
+            rate, _ = generate(made, batch, asked.seconds)
             how = getattr(made, "how", "")
             print(
                 f"{made.runtime} on {name}{', ' + how if how else ''}: batch {batch}, float32, {rate / made.config.rate / 4:.4f} notes/s, "
