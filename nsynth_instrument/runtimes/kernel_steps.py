@@ -1,4 +1,4 @@
-"""The steps of one code frame, compiled: what each thread of a team does for a tile of notes.
+"""The steps of a code frame, compiled: what each thread of a team does for a tile of notes.
 
 A step is a row of stages, each a matrix product in blocks of outputs (see `kernel_simd`) that ends in what the next stage
 reads; the last draws classes, note by note.
@@ -112,7 +112,7 @@ def _heard_as(value, drawn):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)
-def _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, step, at, last):  # type: ignore[no-untyped-def]
+def _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, step, at):  # type: ignore[no-untyped-def]
     """Draw a note's bands of a step, and make what the next step hears."""
     heard, said = tile.heard[note], tile.said[note]
     past = (kernel - 1) * bands
@@ -122,7 +122,7 @@ def _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, 
         drawn[first + note, step, b] = drawn_at(said, b, noise[first + note, step, b], heat, drawn)
         now = follow[first + note, step, b] if len(follow) else drawn[first + note, step, b]
         heard[past + b] = kept(heard_as(now, drawn), heard)
-    if at < last:
+    if at + 1 < source.shape[1]:
         for i in range(source.shape[2]):
             heard[past + bands + i] = kept(source[note, at + 1, i], heard)
 
@@ -135,20 +135,20 @@ def _slot(tile, layer, step):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def frame(net, tile, team, width, bands, begin, source, noise, follow, drawn, first, heat):  # type: ignore[no-untyped-def]
-    """All steps of one code frame, of which `begin` is the first; every thread of the team calls this.
+def run_steps(net, tile, team, width, bands, frame, begin, end, source, noise, follow, drawn, first, heat):  # type: ignore[no-untyped-def]
+    """Steps `begin` to `end` of a code frame, whose first step is the notes' `frame`-th; every thread of the team calls this.
 
-    source: float32 (notes, steps, n), whose first step `tile.heard` holds already; noise, follow, drawn: as of
+    source: float32 (notes, steps, n) of the frame; its first step `tile.heard` holds already; noise, follow, drawn: as of
     `WaveNetNetwork.decode`, the tile's notes from row `first` on; heat: the temperature.
     """
     layers, wide, kernel, _, _, _ = net.dilated.shape
-    notes, steps = source.shape[:2]
+    notes = len(source)
     # Blocks that hold some residual, and from which on some skip; nothing hears the last residual.
     residual, skip = (width + ROWS - 1) // ROWS, width // ROWS
     taps, one = np.empty(kernel, np.int64), np.empty(1, np.int64)
     ticket, base = draw(team), 0
 
-    blocks = net.condition.shape[0]
+    blocks = net.condition.shape[0] if begin == 0 else 0
     one[0], following = place(tile.told, 0)
     while ticket < base + blocks:
         r = (ticket - base) * ROWS
@@ -157,8 +157,8 @@ def frame(net, tile, team, width, bands, begin, source, noise, follow, drawn, fi
         ticket = done(team, ticket)
     base += blocks
 
-    for t in range(steps):
-        step = begin + t
+    for t in range(begin, end):
+        step = frame + t
         blocks = net.start.shape[0]
         if ticket < base + blocks:
             wait(team, base)
@@ -235,6 +235,6 @@ def frame(net, tile, team, width, bands, begin, source, noise, follow, drawn, fi
         while ticket < base + blocks:
             b = ticket - base
             for note in range(b * TOGETHER, min((b + 1) * TOGETHER, notes)):
-                _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, step, t, steps - 1)
+                _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, step, t)
             ticket = done(team, ticket)
         base += blocks

@@ -2,14 +2,17 @@
 
 The pieces of all stages are numbered through. A thread draws a number, waits until all pieces of the stages before are
 done, does its piece and draws the next: so a slow thread holds up the others by a piece at most, and a stage's end
-costs a microsecond. All memory is one int64 array of `board()`.
+costs a microsecond. All that they share is one int64 array, the board.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Any
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
 
 import numba
 import numpy as np
@@ -23,6 +26,16 @@ _DRAWN, _DONE, _SIZE, _YIELD = 0, 8, 16, 17
 
 _SPINS = 4000
 """How often a thread looks before it lets another run: some 20 us, longer than a piece's end should be away."""
+
+
+SPAN = 0.1
+"""s of work after which a crew looks whether it gets its processors."""
+
+CROWDED = 0.7
+"""Share of the time that a thread must have a processor for itself for a team to be worth while."""
+
+ALONE = 20
+"""Spans that one thread works alone after a crowded one."""
 
 
 def board(threads: int) -> npt.NDArray[np.int64]:
@@ -39,6 +52,49 @@ def board(threads: int) -> npt.NDArray[np.int64]:
 def reset(team: npt.NDArray[np.int64]) -> None:
     """Number the pieces from 0 again. Only when no thread is at work."""
     team[_DRAWN] = team[_DONE] = 0
+
+
+class Crew:
+    """Threads for a long row of steps, which become one thread while others want the processors.
+
+    A team goes on only while all of it runs, so on a busy machine it would mostly wait. What is computed is the same.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads, self._pool = threads, ThreadPoolExecutor(threads)
+        self._size, self._alone = 1, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def work(self, share: Callable[[npt.NDArray[np.int64], int, int], None], steps: int) -> None:
+        """Calls share(board, begin, end) in every thread of the team for span after span of the steps."""
+        if self._threads == 1:
+            share(board(1), 0, steps)
+            return
+        begin = 0
+        while begin < steps:
+            end = min(begin + self._size, steps)
+            team = self._threads if self._alone == 0 else 1
+            shared = board(team)
+            start, busy = time.perf_counter(), time.thread_time()
+            others = [self._pool.submit(share, shared, begin, end) for _ in range(1, team)]
+            share(shared, begin, end)
+            for other in others:
+                other.result()
+            spent, busy = time.perf_counter() - start, time.thread_time() - busy
+            self._alone = max(self._alone - 1, 0)
+            # Less than a moment says nothing.
+            if team > 1 and spent > SPAN / 20 and busy < CROWDED * spent:
+                self._alone = ALONE
+            if spent < SPAN / 2:
+                self._size *= 2
+            elif spent > 2 * SPAN:
+                self._size = max(1, self._size // 2)
+            begin = end
 
 
 @intrinsic

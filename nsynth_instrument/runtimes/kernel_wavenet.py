@@ -22,8 +22,8 @@ from ..nets.wavenet_config import WaveNetConfig
 from .kernel_draw import order
 from .kernel_encoder import Encoder
 from .kernel_simd import ROWS, aligned, has_bf16, in_blocks, narrowed, pack, stacked, whole
-from .kernel_steps import Net, Tile, frame
-from .kernel_team import board, reset
+from .kernel_steps import Net, Tile, run_steps
+from .kernel_team import Crew
 
 Floats = npt.NDArray[np.float32]
 
@@ -168,21 +168,21 @@ class WaveNetKernel:
 
         def run(i: int) -> None:
             some = slice(edges[i], edges[i + 1])
-            tile, crew = self._tile(some.stop - some.start), board(team)
+            tile = self._tile(some.stop - some.start)
             told = c.conditioning(codes[some], pitch[some], velocity[some])
             at = c.kernel * c.bands
-            with ThreadPoolExecutor(team) as pool:
+            with Crew(team) as crew:
                 for number in range(frames):
                     begin = number * c.steps
                     led = np.ascontiguousarray(source[some, begin : begin + c.steps])
                     tile.told[:] = told[:, number]
                     tile.heard[:, at : at + c.source] = narrowed(led[:, 0], self.bf16)
-                    reset(crew)
-                    work: Any = (self._net, tile, crew, c.width, c.bands, begin, led, noise, past, out, some.start, heat)
-                    others = [pool.submit(frame, *work) for _ in range(1, team)]
-                    frame(*work)
-                    for other in others:
-                        other.result()
+
+                    def share(board: Any, first: int, last: int, begin: int = begin, led: Any = led) -> None:
+                        given = led, noise, past, out, some.start, heat
+                        run_steps(self._net, tile, board, c.width, c.bands, begin, first, last, *given)
+
+                    crew.work(share, c.steps)
 
         with ThreadPoolExecutor(crews) as pool:
             list(pool.map(run, range(tiles)))
