@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["install", "decode", "encode", "peer"])
     parser.add_argument("order", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--env", type=Path, default=Path(tempfile.gettempdir()) / "nsynth-peer")
+    parser.add_argument("--env", type=Path, default=ROOT / ".venv-peer", help="the same that scripts/test --peer uses")
     parser.add_argument("--batches", default="1,32,128")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement of the peer")
     parser.add_argument("--float32", action="store_true", help="ours without bfloat16")

@@ -53,7 +53,7 @@ def test_mu_law(peer: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_codes_of_a_note(peer: dict[str, np.ndarray], wavenet: Bundle, runtime: str) -> None:
-    codes = open_codec(wavenet, runtime, device="cpu").encode([peerdata.note()], [Note(60)])[0]
+    codes = open_codec(wavenet, runtime, device="cpu", precision="float32").encode([peerdata.note()], [Note(60)])[0]
     off = float(np.abs(codes - peer["whole"]).max())
     told(f"codes of 4 s, {runtime}", f"{off:.2g} at scale {np.abs(peer['whole']).max():.3g}")
     assert off < 2e-5
@@ -77,7 +77,7 @@ def test_forced_generation(peer: dict[str, np.ndarray], wavenet: Bundle, runtime
     def filled(values: np.ndarray) -> np.ndarray:
         return np.pad(values[:samples], (0, frames * 512 - samples))[None, :, None]
 
-    network = open_codec(wavenet, runtime, device="cpu").network  # type: ignore[attr-defined]
+    network = open_codec(wavenet, runtime, device="cpu", precision="float32").network  # type: ignore[attr-defined]
     drawn = network.decode(
         peer["codes"][None, :frames], np.array([60]), np.array([100]), filled(peerdata.noise(2000)), follow=filled(peerdata.past(2000))
     )
