@@ -4,15 +4,19 @@
     python benchmarks/live.py crowd      256 voices: the slowest of many blocks
     python benchmarks/live.py hour       30 minutes of dense music: memory
     python benchmarks/live.py latency    from key to sound on JACK, beside the fluidsynth program
+    python benchmarks/live.py program    processor, memory and late blocks on JACK, beside the fluidsynth program
     python benchmarks/live.py busy       underruns of a Python and of a compiled callback beside a busy thread
 
-The last two need jackd and libportaudio2; the machine should be idle. FluidSynth reads SOUNDFONT.
+The last three need jackd and libportaudio2. FluidSynth reads SOUNDFONT. Where others use the machine as well, run it as root:
+JACK then has real-time priority, and `chrt -f 10` gives it to the first two.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
+import gc
 import json
 import os
 import resource
@@ -21,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +38,8 @@ import livepacks  # noqa: E402
 
 from nsynth_instrument.live.engine import Engine, Settings  # noqa: E402
 from nsynth_instrument.live.samples import load  # noqa: E402
+from nsynth_instrument.pack import SamplePack  # noqa: E402
+from nsynth_instrument.writers import sf2  # noqa: E402
 
 RATE, BLOCK = 48000, 128
 BUDGET = 1e6 * BLOCK / RATE
@@ -178,34 +184,101 @@ def latency() -> None:
         ):
             with jackrig.App("--gain", "0", "--release", "0.02", *way, str(pack)):
                 say(name, jackrig.drive(events, 61.0, audio_from=port))
-        command = ["fluidsynth", "-q", "-i", "-s", "-a", "jack", "-m", "jack", "-R", "0", "-C", "0"]
-        command += ["-o", "midi.jack.id=fs", "-o", "audio.jack.id=fs", "-r", str(RATE), "-g", "2", SOUNDFONT]
-        pipe = subprocess.DEVNULL
-        p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=pipe, stderr=pipe, env=jackrig.environment())
-        try:
-            jackrig.wait(lambda: any(n.startswith("fs") and "midi" in n for n in jackrig.ports()), 20, "fluidsynth has no port")
-            time.sleep(2)
-            names = [n for n in jackrig.ports() if n.startswith("fs")]
-            into, out = (next(n for n in names if part in n) for part in ("midi", "left"))
+        with fluidsynth(SOUNDFONT) as (_, into, out):
             say("fluidsynth -a jack -m jack", jackrig.drive(events, 61.0, midi_to=into, audio_from=out))
-        finally:
-            p.terminate()
-            p.wait()
+
+
+@contextlib.contextmanager
+def fluidsynth(soundfont: str | Path, *, polyphony: int = 256) -> Iterator[tuple[int, str, str]]:
+    """The program on the rig, without reverb and chorus: its process, and its ports for MIDI and for the left side."""
+    command = ["fluidsynth", "-q", "-i", "-s", "-a", "jack", "-m", "jack", "-R", "0", "-C", "0"]
+    command += [
+        "-o",
+        "midi.jack.id=fs",
+        "-o",
+        "audio.jack.id=fs",
+        "-o",
+        f"synth.polyphony={polyphony}",
+        "-r",
+        str(RATE),
+        "-g",
+        "2",
+    ]
+    pipe = subprocess.DEVNULL
+    p = subprocess.Popen([*command, str(soundfont)], stdin=subprocess.PIPE, stdout=pipe, stderr=pipe, env=jackrig.environment())
+    try:
+        jackrig.wait(lambda: any(n.startswith("fs") and "midi" in n for n in jackrig.ports()), 20, "fluidsynth has no port")
+        time.sleep(2)
+        names = [n for n in jackrig.ports() if n.startswith("fs")]
+        yield p.pid, *(next(n for n in names if part in n) for part in ("midi", "left"))
+    finally:
+        p.terminate()
+        p.wait()
+
+
+def realtime() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def program() -> None:
+    """Held notes of one pack, played by `play` from its WAVs and by fluidsynth from its SoundFont: 8 s of real time each.
+
+    The notes lie between the pack's roots and layers: `play` reads two samples a note there, FluidSynth one.
+    """
+    import jack
+
+    seconds = 8.0
+    with tempfile.TemporaryDirectory() as tmp, jackrig.server(realtime=realtime()):
+        pack = livepacks.make(
+            Path(tmp) / "p", pitches=range(36, 97, 4), velocities=(25, 50, 75, 100, 127), looped=True, seconds=2.0, level=0.05
+        )
+        soundfont = sf2.write(SamplePack.load(pack), pack)
+        for count in (64, 256, 900):
+            notes = [(c, k) for k in range(36, 97) for c in range(16) if c != 9][:count]
+            events = [(4800 + 16 * i, bytes((0x90 | c, k, 90))) for i, (c, k) in enumerate(notes)]
+            for name in ("play", "fluidsynth"):
+                with contextlib.ExitStack() as stack:
+                    if name == "play":
+                        pid = stack.enter_context(jackrig.App("--voices", "1024", str(pack))).process.pid
+                        into, out = jackrig.MIDI_IN, jackrig.AUDIO_OUT
+                    else:
+                        pid, into, out = stack.enter_context(fluidsynth(soundfont, polyphony=1024))
+                    x = jackrig.drive(events, 1.0, midi_to=into, audio_from=out, freewheel=False)
+                    assert np.abs(x[-4800:]).max() > 1e-3, f"{name} is silent"
+                    client, late = jack.Client("watch", no_start_server=True), []
+                    client.set_xrun_callback(late.append)
+                    stack.enter_context(client)  # which makes it active
+                    start, spent, load = time.monotonic(), processor(pid), []
+                    while time.monotonic() < start + seconds:
+                        time.sleep(0.1)
+                        load.append(client.cpu_load())
+                    used = (processor(pid) - spent) / (time.monotonic() - start)
+                    memory = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+                print(
+                    f"{count:4} notes, {name:10} {100 * used:5.1f} % of a processor, JACK's load {np.median(load):4.1f} %, "
+                    f"{memory:4.0f} MB, {len(late)} blocks late in {seconds:.0f} s"
+                )
+
+
+def processor(pid: int) -> float:
+    """s of processor time that a process has taken, all threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 WAYS = ("python", "python, switch interval 0.1 ms", "compiled, PortAudio", "compiled, JACK")
 
 
 def busy() -> None:
-    """10 s of real time at 64 frames and 64 voices, alone, beside a thread of the process that never sleeps, and beside such a process.
+    """10 s of real time at 64 frames and 64 voices: alone, beside the garbage collector, and beside what never sleeps.
 
     A thread that never sleeps takes the interpreter's lock and a processor; another process only the processor. What the
-    first costs beyond the second is the lock's doing.
+    first costs beyond the second is the lock's doing. The collector looks through a million objects twice a second.
     """
-    with tempfile.TemporaryDirectory() as tmp, jackrig.server(period=64):
+    with tempfile.TemporaryDirectory() as tmp, jackrig.server(period=64, realtime=realtime()):
         livepacks.make(Path(tmp) / "p", looped=True, seconds=2.0)
         for kind in WAYS:
-            for beside in ("nothing", "thread", "process"):
+            for beside in ("nothing", "collector", "thread", "process"):
                 code = f"import sys; sys.path[:0] = {sys.path[:2]!r}; import live; live.one({str(Path(tmp) / 'p')!r}, {kind!r}, {beside!r})"
                 here = Path(__file__).parent
                 out = subprocess.run(
@@ -213,7 +286,7 @@ def busy() -> None:
                 )
                 assert out.returncode == 0, out.stderr
                 r = json.loads(out.stdout.splitlines()[-1])
-                print(f"{kind:32} beside {beside:8} {r['late']:5} of {r['blocks']} blocks late, {r['missing']:5.0f} ms missing")
+                print(f"{kind:32} beside {beside:9} {r['late']:5} of {r['blocks']} blocks late, {r['missing']:5.0f} ms missing")
 
 
 def one(folder: str, kind: str, beside: str) -> None:
@@ -245,8 +318,16 @@ def one(folder: str, kind: str, beside: str) -> None:
             n += 1
 
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if beside == "process" else None
-    if beside == "thread":
-        threading.Thread(target=spin).start()
+
+    def collect() -> None:
+        heap = [[i] for i in range(1_000_000)]
+        while not stop.is_set():
+            gc.collect()
+            time.sleep(0.5)
+        del heap
+
+    if beside in ("thread", "collector"):
+        threading.Thread(target=spin if beside == "thread" else collect).start()
     time.sleep(1)
     g = e.globals
     blocks, late, start = int(g["blocks"]), int(g["underruns"]), time.monotonic()
@@ -261,6 +342,6 @@ def one(folder: str, kind: str, beside: str) -> None:
 
 
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or ["voices", "crowd", "hour", "latency", "busy"]
+    chosen = sys.argv[1:] or ["voices", "crowd", "hour", "latency", "program", "busy"]
     for name in chosen:
-        {"voices": voices, "crowd": crowd, "hour": hour, "latency": latency, "busy": busy}[name]()
+        {"voices": voices, "crowd": crowd, "hour": hour, "latency": latency, "program": program, "busy": busy}[name]()

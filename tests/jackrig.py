@@ -34,11 +34,14 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def server(*, period: int = PERIOD) -> Iterator[subprocess.Popen[bytes]]:
-    """A running jackd. The name is fixed, so that what a crash leaves in /dev/shm is used again."""
+def server(*, period: int = PERIOD, realtime: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """A running jackd. The name is fixed, so that what a crash leaves in /dev/shm is used again.
+
+    realtime: its threads and its clients' come before all others, which needs the right to do so; for measuring.
+    """
     os.environ.update(JACK_DEFAULT_SERVER=SERVER, JACK_NO_START_SERVER="1")
     p = subprocess.Popen(
-        ["jackd", "-n", SERVER, "-p", "64", "--no-realtime", "-S", "--silent", "-d", "dummy", "-r", str(RATE), "-p", str(period)],
+        ["jackd", "-n", SERVER, "-p", "64", *(("-R", "-P", "70") if realtime else ("--no-realtime",)), "-S", "--silent", "-d", "dummy", "-r", str(RATE), "-p", str(period)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -171,6 +171,26 @@ def test_velocity_rises_steadily_through_layers_whatever_their_phase(packs: dict
         assert level[86] == pytest.approx((level[74] + level[99]) / 2, rel=0.05)
 
 
+@pytest.mark.parametrize("rate", [48000, 44100])
+@pytest.mark.parametrize("key", [63, 82, 90])
+def test_two_layers_together_are_the_sum_of_each_alone(tmp_path: Path, rate: int, key: int) -> None:
+    rng = np.random.default_rng(3)
+    low = np.hanning(41) / 20  # noise of low frequencies only, of which the interpolator makes no error worth a name
+    layers = []
+    for v, loop in ((50, Loop(9000, 12001)), (100, Loop(8000, 15702))):
+        x = np.convolve(rng.standard_normal(40000), low, "same").astype("f4") * 0.2
+        layers.append((Zone(f"{v}.wav", 60, v, 0, 127, 1, 127, len(x), loop=loop), x))
+    take = []
+    for which in (layers, layers[:1], layers[1:]):
+        sound = load(write(tmp_path / str(len(take)), which, rate=rate), rate=RATE, budget=1 << 30)
+        e = Engine([sound], settings=Settings(gain=0.0, release=1.0))
+        take.append(np.concatenate([play(e, on(key, 75), seconds=1.2), play(e, off(key), seconds=0.3)])[:, 0])
+    ab = np.stack(take[1:], axis=1)
+    best, *_ = np.linalg.lstsq(ab, take[0], rcond=None)
+    assert (best > 0.2).all()
+    assert np.abs(ab @ best - take[0]).max() < 1e-4 * np.abs(take[0]).max()
+
+
 def test_sustain_holds_and_lets_go(packs: dict[str, Sound]) -> None:
     e = Engine([packs["looped"]], settings=FLAT)
     play(e, cc(64, 127), on(60), on(64), off(60), seconds=0.5)
@@ -270,17 +290,18 @@ def test_a_note_struck_at_a_position_equals_one_moved_there(packs: dict[str, Sou
     assert np.abs(a - b).max() < 1e-3  # the lane that joined is in step to a small part of a frame
 
 
-def test_two_axes(packs: dict[str, Sound]) -> None:
+@pytest.mark.parametrize("second", [2, 74])
+def test_two_axes(packs: dict[str, Sound], second: int) -> None:
     e = Engine([packs["square"]], settings=FLAT)
     at = 0.5 * 100 / 127
     for x, y in ((0, 0), (127, 0), (0, 127), (127, 127)):
-        play(e, cc(1, x), cc(74, y), on(60), seconds=0.2)
+        play(e, cc(1, x), cc(second, y), on(60), seconds=0.2)
         h = harmonics(play(e, seconds=0.5)[:, 0], 60) / at
         assert h.argmax() == (x > 0) + 2 * (y > 0)
         assert h.max() == pytest.approx(1, abs=0.02)
         play(e, off(60), seconds=0.3)
-    play(e, cc(1, 0), cc(74, 0), on(60), seconds=0.1)
-    play(e, cc(1, 127), cc(74, 127), seconds=0.2)
+    play(e, cc(1, 0), cc(second, 0), on(60), seconds=0.1)
+    play(e, cc(1, 127), cc(second, 127), seconds=0.2)
     assert (harmonics(play(e, seconds=0.5)[:, 0], 60) / at).argmax() == 3
 
 

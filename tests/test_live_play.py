@@ -182,7 +182,11 @@ def test_the_desk_plays_and_turns_knobs(engine: Engine) -> None:
     for _ in range(10):
         desk.press([("right", True), ("up", True), (")", True), ("}", True)], releases=True)
         fill(engine, 1)
-    assert engine.morph == pytest.approx(40 / 127)
+    assert engine.morph == (pytest.approx(40 / 127), 0.0)
+    for key in ">><":
+        desk.press([(key, True)], releases=True)
+        fill(engine, 1)
+    assert engine.morph == (pytest.approx(40 / 127), pytest.approx(4 / 127))
     assert engine.globals["gain"] == pytest.approx(10**0.5)
     assert engine.globals["release"] > 0.2
     assert engine.globals["attack"] > 0.01

@@ -74,7 +74,8 @@ def play(
 ) -> None:
     """Play PACKS from a MIDI keyboard: one pack, several, or folders of them.
 
-    Several packs answer to program changes 1, 2, ... in the order given. The mod wheel morphs a pack that has positions.
+    Several packs answer to program changes 1, 2, ... in the order given. The mod wheel morphs a pack that has positions,
+    and CC2 or CC74 along the second axis of a square.
     Prints `ready` when a key would sound; ends with Ctrl-C or Escape.
     """
     from .engine import Settings

@@ -183,10 +183,10 @@ class Engine:
         self.globals["panic"] = 1
 
     @property
-    def morph(self) -> float:
-        """Position of the wheel that moved last, 0..1."""
-        channel = 0 if self.globals["mpe"] else int(self.globals["last_channel"])
-        return float(self.hands[channel]["wheel"]) / 127.0
+    def morph(self) -> tuple[float, float]:
+        """Where the hands that moved last steer to along both axes (mod wheel, breath), 0..1."""
+        hand = self.hands[0 if self.globals["mpe"] else int(self.globals["last_channel"])]
+        return float(hand["wheel"]) / 127.0, float(hand["breath"]) / 127.0
 
 
 def _touch(address: int, first: float, last: float) -> None:

@@ -157,7 +157,7 @@ def _zone(g: Any, members: int) -> None:
 def _reset(g: Any, channel: int) -> None:
     """Reset all controllers (RP-015): volume, pan, bank and program stay."""
     ch = get_hand(g, channel)
-    ch.wheel, ch.expression, ch.pressure, ch.timbre, ch.bend = 0, 127, 0, -1, 8192
+    ch.wheel, ch.breath, ch.expression, ch.pressure, ch.timbre, ch.bend = 0, 0, 127, 0, -1, 8192
     ch.sustain, ch.soft, ch.rpn_msb, ch.rpn_lsb = 0, 0, 127, 127
     for i in range(g.slots):
         if get_voice(g, i).channel == channel:
@@ -173,6 +173,8 @@ def _control(g: Any, channel: int, number: int, value: int) -> None:
     ch = get_hand(g, channel)
     if number == 1:
         ch.wheel = value
+    elif number == 2:
+        ch.breath = value
     elif number == 0:
         ch.bank_msb = value
     elif number == 32:
@@ -203,7 +205,7 @@ def _control(g: Any, channel: int, number: int, value: int) -> None:
     elif number == 67:
         ch.soft = 1 if value >= 64 else 0
     elif number == 74:
-        ch.timbre = value
+        ch.timbre = ch.breath = value
     elif number == 120:
         for i in range(g.slots):
             if _hears(g, get_voice(g, i), channel):

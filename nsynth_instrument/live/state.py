@@ -69,6 +69,7 @@ CHANNEL = np.dtype(
         ("wheel", "i4"), ("volume", "i4"), ("pan", "i4"), ("expression", "i4"),
         ("sustain", "i4"), ("sostenuto", "i4"), ("soft", "i4"),
         ("bend", "i4"), ("pressure", "i4"), ("timbre", "i4"),  # timbre: -1 until CC 74 is heard
+        ("breath", "i4"),  # the morph's second axis: CC 2, or CC 74
         ("rpn_msb", "i4"), ("rpn_lsb", "i4"),
         ("range_semis", "i4"), ("range_cents", "i4"),
         ("left_to", "f8"), ("right_to", "f8"), ("left0", "f8"), ("right0", "f8"), ("left", "f8"), ("right", "f8"),

@@ -29,7 +29,7 @@ _ESCAPE = re.compile(r"\x1b\[(?:(\d{1,6})(?::(\d{0,6})[:\d]*)?)?(?:;(\d{1,4})?(?
 _UNKNOWN = re.compile(r"^\x1b(\[[^a-zA-Z~]*[a-zA-Z~]?|O.)?")
 _KITTY_ON, _KITTY_OFF = "\x1b[>15u", "\x1b[<u"
 
-HELP = "arrows: morph and gain; ( ): release; { }: attack; backspace: silence; esc: end"
+HELP = "arrows: morph and gain; < >: morph, second axis; ( ): release; { }: attack; backspace: silence; esc: end"
 
 
 class Keyboard:
@@ -172,10 +172,11 @@ class Desk:
         if name == "backspace":
             self._engine.panic()
             self._down.clear()
-        elif name in ("left", "right"):
-            wheel = round(self._engine.morph * 127) + (4 if name == "right" else -4)
+        elif name in ("left", "right", "<", ">"):
+            axis = name in "<>"
+            value = round(self._engine.morph[axis] * 127) + (4 if name in ("right", ">") else -4)
             for channel in range(16):
-                self._send(message(0xB0 | channel, 1, min(max(wheel, 0), 127)))
+                self._send(message(0xB0 | channel, 1 + axis, min(max(value, 0), 127)))
         elif name in ("up", "down"):
             g["gain"] = min(max(float(g["gain"]) * 10 ** (0.05 if name == "up" else -0.05), 1e-3), 16.0)
         elif name in ("{", "}"):
@@ -209,13 +210,13 @@ class Line:
         keys = " ".join(key_name(int(k)) for k in sorted(set(e.voices["key"][held].tolist())))
         level = db(self._peak)
         bar = "#" * min(max(round((level + 48) / 4), 0), 12)
-        name = e.sounds[int(e.hands[int(g["last_channel"])]["pack"])].pack.name
+        sound = e.sounds[int(e.hands[int(g["last_channel"])]["pack"])]
         right = f"{int(g['sounding']):3d} voices  cpu {load:4.0%}  [{bar:<12}]  gain {db(float(g['gain'])):+.0f} dB"
-        if e.sounds[int(e.hands[int(g["last_channel"])]["pack"])].nx > 1:
-            right += f"  morph {e.morph:.2f}"
+        if sound.nx > 1:
+            right += f"  morph {e.morph[0]:.2f}" + (f" {e.morph[1]:.2f}" if sound.ny > 1 else "")
         right += f"  underruns {int(g['underruns'])}"
         room = max(width - len(right) - 3, 12)
-        return f"{(name + ': ' + (keys or '-'))[:room]:<{room}}  {right}"
+        return f"{(sound.pack.name + ': ' + (keys or '-'))[:room]:<{room}}  {right}"
 
     def draw(self, load: float) -> None:
         """Show the line over the last one."""

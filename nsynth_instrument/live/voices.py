@@ -173,7 +173,7 @@ def aim(g: Any, v: Any, axis: int) -> float:
         if g.aftertouch == MORPH:
             u += v.pressure + v.poly
     else:
-        u = max(hand.timbre, 0) / 127.0
+        u = hand.breath / 127.0
     first = pack.axis + (pack.nx if axis else 0)
     low, high = get_axis(g, first), get_axis(g, first + (pack.ny if axis else pack.nx) - 1)
     return float(low + (high - low) * min(max(u, 0.0), 1.0))
