@@ -224,6 +224,15 @@ def test_record_takes_down_what_is_heard(jack: None, packs: Path, tmp_path: Path
     assert [m.note for m in got] == [k for _, k in notes for _ in range(2)]
 
 
+def test_a_block_that_jack_does_not_have_is_refused(jack: None, packs: Path) -> None:
+    command = [sys.executable, "-m", "nsynth_instrument", "play", "--block", "64", str(packs / "plain")]
+    r = subprocess.run(command, capture_output=True, text=True, env=jackrig.environment(), stdin=subprocess.DEVNULL, timeout=120)
+    assert (r.returncode, r.stdout) == (2, "")
+    assert "JACK has blocks of 128 frames" in r.stderr
+    with App("--block", "128", str(packs / "plain")) as app:
+        assert app.stop() == 0
+
+
 def test_devices_lists_both(jack: None) -> None:
     out = subprocess.run(
         [sys.executable, "-m", "nsynth_instrument", "devices"], capture_output=True, text=True, env=jackrig.environment()

@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from ..errors import DeviceError, UnknownName
+from ..errors import DeviceError, UnknownName, UsageError
 from .engine import Engine
 from .memory import called, jit, pointer
 from .midi import CLIENT, hushed, message
@@ -146,13 +146,19 @@ class JackOutput:
 
     label = "JACK"
 
-    def __init__(self, engine: Engine) -> None:
-        """Raises DeviceError when no server runs."""
+    def __init__(self, engine: Engine, *, block: int = 0) -> None:
+        """Raises DeviceError when no server runs, UsageError when its cycles have not `block` frames (0: any will do)."""
         self.engine = engine
         self._client: Any = None
         self._record = np.zeros(1, _CLIENT)
         self._scratch = np.zeros((LARGEST, 2), np.float32)
         self._open()
+        if block not in (0, self.block):
+            found = self.block
+            self.close()
+            raise UsageError(
+                f"JACK has blocks of {found} frames; leave out --block, or start it with others (jackd ... -p {block})"
+            )
 
     def _open(self) -> None:
         lib, client = _library(), _enter()
@@ -203,9 +209,14 @@ class JackOutput:
         return str(_library().jack_get_client_name(self._client).decode())
 
     @property
+    def block(self) -> int:
+        """frames of the server's cycle; 0 without a server."""
+        return int(_library().jack_get_buffer_size(self._client)) if self._client else 0
+
+    @property
     def latency(self) -> float:
         """s from a key to the loudspeaker's port at most: a cycle."""
-        return _library().jack_get_buffer_size(self._client) / float(self.engine.globals["rate"]) if self._client else 0.0
+        return self.block / float(self.engine.globals["rate"])
 
     @property
     def load(self) -> float:

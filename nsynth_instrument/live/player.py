@@ -108,9 +108,9 @@ def choose(name: str | None) -> Device:
 
 
 def output(engine: Engine, *, device: str | None = None, block: int = 0) -> Output | JackOutput:
-    """The output chosen by part of its name, playing. Raises DeviceError when it does not open."""
+    """The output chosen by part of its name, playing. Raises DeviceError when it does not open, UsageError for an odd block."""
     if choose(device).index < 0:
-        return JackOutput(engine)
+        return JackOutput(engine, block=block)
     return Output(engine, device=device, block=block)
 
 
