@@ -108,6 +108,41 @@ def test_what_cannot_be_is_refused_with_a_sentence_and_leaves_nothing(pack: Path
     assert not out.parent.exists() or not list(out.parent.iterdir())
 
 
+def test_what_render_makes_in_steps_is_walked_by_the_wheel(tmp_path: Path) -> None:
+    args = [
+        "render",
+        "--a",
+        "flute",
+        "--b",
+        "bass",
+        "--steps",
+        "3",
+        "--grid",
+        "60",
+        "--velocities",
+        "100",
+        "--seconds",
+        "1.5",
+        "--out",
+        str(tmp_path / "p"),
+    ]
+    cli = [sys.executable, "-m", "nsynth_instrument"]
+    r = subprocess.run([*cli, *args], capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=300)
+    assert r.returncode == 0, r.stderr
+    sound = load(tmp_path / "p", rate=RATE, budget=1 << 30)
+    assert (sound.nx, sound.ny) == (3, 1)
+    for wheel, position in ((0, 0.0), (64, 0.5), (127, 1.0)):
+        zone = max((z for z in sound.pack.zones if z.position == (position,)), key=lambda z: z.velocity)
+        e = Engine([sound], settings=Settings(gain=0.0))
+        for word in (0xB0 | 1 << 8 | wheel << 16, 0x90 | 60 << 8 | zone.velocity << 16):
+            e.send(word)
+        got = fill(e, 8)[:, 0]
+        want = soundfile.read(tmp_path / "p" / zone.file, dtype="float32")[0][: len(got)]
+        assert np.abs(want).max() > 0.05
+        error = np.abs(got - want).max()
+        assert error == 0.0 if wheel != 64 else error < 0.05 * np.abs(want).max()  # 64 of 127 is a little beyond the middle
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux") or Path("/dev/snd").exists(), reason="there is a sound card")
 @pytest.mark.parametrize("what", ["play", "devices"])
 def test_without_a_sound_card_one_sentence_names_the_cure(pack: Path, what: str) -> None:
