@@ -238,7 +238,7 @@ def test_devices_lists_both(jack: None) -> None:
         [sys.executable, "-m", "nsynth_instrument", "devices"], capture_output=True, text=True, env=jackrig.environment()
     )
     assert out.returncode == 0
-    assert "audio  JACK  (2 channels, 48000 Hz" in out.stdout
+    assert "audio  JACK  (2 channels, 48000 Hz, 2.7 ms)" in out.stdout
     assert "audio  system, JACK Audio Connection Kit  (2 channels, 48000 Hz" in out.stdout
 
 

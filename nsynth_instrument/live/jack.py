@@ -131,12 +131,12 @@ def _enter() -> Any:
         return lib.jack_client_open(CLIENT.encode(), _NO_START, None)
 
 
-def rate() -> int | None:
-    """Hz of the running JACK server; None when there is none."""
+def clock() -> tuple[int, int] | None:
+    """Hz, and frames of a cycle, of the running JACK server; None when there is none."""
     client = _enter()
     if client is None:
         return None
-    found = int(_library().jack_get_sample_rate(client))
+    found = int(_library().jack_get_sample_rate(client)), int(_library().jack_get_buffer_size(client))
     _library().jack_client_close(client)
     return found
 

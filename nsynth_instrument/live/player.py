@@ -64,8 +64,8 @@ def devices() -> list[Device]:
 
 
 def _jack() -> list[Device]:
-    server = jack.rate()
-    return [Device(-1, JackOutput.label, "JACK", 2, server, 0.0)] if server else []
+    server = jack.clock()
+    return [Device(-1, JackOutput.label, "JACK", 2, server[0], server[1] / server[0])] if server else []
 
 
 def _portaudio() -> list[Device]:
