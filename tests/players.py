@@ -57,6 +57,8 @@ class Fluid:
         import mido
         import soundfile
 
+        # FluidSynth renders until the last voice has ended: a key that is held would fill the disk.
+        assert [e[1] for e in events].count("on") == [e[1] for e in events].count("off")
         track, last = mido.MidiTrack(), 0
         for at, what, a, b in sorted(events, key=lambda e: e[0]):
             tick = round(at * 960)

@@ -1,8 +1,9 @@
 """DecentSampler: a `.dspreset` beside the samples, with a panel of knobs.
 
-Each morph position is a group. The first axis turns the groups' volumes and the second the volumes of tags that
-groups share, so that in a square of four corners the two multiply; CC1 and CC2 turn the knobs. Velocity layers tile:
-the player has no fade between them. Loops end at the last frame played, as in a Zone.
+Each morph position is a group, or two where some of its keys fade otherwise than the rest. The first axis turns the
+groups' volumes and the second the volumes of tags that groups share, so that in a square of four corners the two
+multiply; CC1 and CC2 turn the knobs. Velocity layers tile: the player has no fade between them. Loops end at the last
+frame played, as in a Zone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..audio import whole
 from ..pack import SamplePack, Zone
-from .layers import axes, by_position, fade, likeness
+from .layers import Likeness, axes, by_position, fade, likeness
 from .names import position_name, safe
 from .sfz import AXIS_CC
 from .xml import Value, document, element
@@ -27,16 +28,20 @@ def write(pack: SamplePack, folder: Path) -> Path:
     """Write `NAME.dspreset` into the pack's folder, over its WAV files."""
     path = folder / f"{safe(pack.name)}.dspreset"
     with whole(path) as part:
-        part.write_text(preset(pack, alike=likeness(pack, folder).positions), "utf-8", newline="\n")
+        part.write_text(preset(pack, like=likeness(pack, folder)), "utf-8", newline="\n")
     return path
 
 
-def preset(pack: SamplePack, *, alike: bool) -> str:
-    """The preset's text; the gains of `alike` positions add to one, those of others have squares that do."""
+def preset(pack: SamplePack, *, like: Likeness) -> str:
+    """The preset's text; where positions are alike, their gains add to one, elsewhere the squares of their gains do."""
     grid = axes(pack)
+    laws = sorted({alike for _, _, alike in like.positions})
+    layers = [(p, law, [z for z in zones if like.at(z.root) == law]) for p, zones in by_position(pack) for law in laws]
     fading = [i for i, along in enumerate(grid) if len(along) > 1]
     names = ["Morph"] if len(fading) == 1 else [f"Morph {'XY'[i]}" for i in range(len(fading))]
-    fades = [_fades(pack, i, grid[i], tags=n > 0, alike=alike) for n, i in enumerate(fading)]
+    first, *others = fading or [0]
+    fades = [[_turn(_group(k), p[first], grid[first], alike=law) for k, (p, law, _) in enumerate(layers)]] if fading else []
+    fades += [[_turn(_tagged(_tag(i, at, law)), at, grid[i], alike=law) for at in grid[i] for law in laws] for i in others]
     knobs = [_knob(40 + 110 * n, names[n], 1.0, 0.0, *bindings) for n, bindings in enumerate(fades)]
     left = 40 + 110 * len(knobs)
     knobs.append(_knob(left, "Attack", 4.0, 0.002, _instrument("ENV_ATTACK")))
@@ -48,8 +53,8 @@ def preset(pack: SamplePack, *, alike: bool) -> str:
         for n in range(len(fading))
     ]  # fmt: skip
     groups = []
-    for position, zones in by_position(pack):
-        tags: dict[str, Value] = {"tags": ",".join(_tag(i, position[i]) for i in fading[1:])} if len(fading) > 1 else {}
+    for position, law, zones in layers:
+        tags: dict[str, Value] = {"tags": ",".join(_tag(i, position[i], law) for i in others)} if others else {}
         starts = all(position[i] == grid[i][0] for i in fading[:1])
         samples = [_sample(z) for z in sorted(zones, key=lambda z: (z.root, z.velocity))]
         name = position_name(position) if fading else pack.title or pack.name
@@ -58,26 +63,24 @@ def preset(pack: SamplePack, *, alike: bool) -> str:
     parts.append(element("groups", *groups, attack=0.002, decay=0, sustain=1, release=pack.release, ampVelTrack=0))
     if controls:
         parts.append(element("midi", *controls))
-    if len(fading) > 1:
-        i = fading[1]
-        rows = [element("tag", name=_tag(i, at), volume=1.0 if at == grid[i][0] else 0.0) for at in grid[i]]
-        parts.append(element("tags", *rows))
+    if others:
+        rows = [(_tag(i, at, law), 1.0 if at == grid[i][0] else 0.0) for i in others for at in grid[i] for law in laws]
+        parts.append(element("tags", *(element("tag", name=name, volume=volume) for name, volume in rows)))
     return document(element("DecentSampler", *parts, minVersion="1.11.0"))
 
 
-def _fades(pack: SamplePack, axis: int, along: Sequence[float], *, tags: bool, alike: bool) -> list[str]:
-    """Bindings of one knob: one for each group, or for each tag of the axis."""
-    if tags:
-        return [
-            element("binding", type="amp", level="tag", identifier=_tag(axis, at), parameter="AMP_VOLUME",
-                    translation="table", translationTable=_table(at, along, alike=alike))
-            for at in along
-        ]  # fmt: skip
-    return [
-        element("binding", type="amp", level="group", position=k, parameter="AMP_VOLUME",
-                translation="table", translationTable=_table(position[axis], along, alike=alike))
-        for k, position in enumerate(pack.positions)
-    ]  # fmt: skip
+def _group(k: int) -> dict[str, Value]:
+    return {"level": "group", "position": k}
+
+
+def _tagged(tag: str) -> dict[str, Value]:
+    return {"level": "tag", "identifier": tag}
+
+
+def _turn(what: dict[str, Value], at: float, along: Sequence[float], *, alike: bool) -> str:
+    """What a knob does to the volume of a group, or of a tag."""
+    turned: dict[str, Value] = {"type": "amp", **what, "parameter": "AMP_VOLUME", "translation": "table"}
+    return element("binding", **turned, text="", translationTable=_table(at, along, alike=alike))
 
 
 def _table(at: float, along: Sequence[float], *, alike: bool) -> str:
@@ -92,8 +95,8 @@ def _table(at: float, along: Sequence[float], *, alike: bool) -> str:
     return ";".join(f"{x:.5f},{abs(y):.5f}" for x, y in sorted(points.items()))
 
 
-def _tag(axis: int, at: float) -> str:
-    return f"axis{axis + 1}-{round(1000 * at)}"
+def _tag(axis: int, at: float, alike: bool) -> str:
+    return f"axis{axis + 1}-{round(1000 * at)}" + ("-alike" if alike else "")
 
 
 def _knob(x: int, label: str, highest: float, value: float, *bindings: str) -> str:

@@ -16,7 +16,7 @@ def write(pack: SamplePack, folder: Path) -> Path:
     """Write `NAME.dslibrary` into the pack's folder."""
     name = safe(pack.name)
     about = document(element("DecentSamplerLibraryInfo", name=pack.title or pack.name))
-    text = preset(pack, alike=likeness(pack, folder).positions)
+    text = preset(pack, like=likeness(pack, folder))
     texts = {f"{name}/{name}.dspreset": text, f"{name}/DSLibraryInfo.xml": about}
     files = {f"{name}/{z.file}": folder / z.file for z in pack.zones}
     return write_archive(folder / f"{name}.dslibrary", texts=texts, files=files)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from ..audio import Audio, read
+from ..audio import read
 from ..errors import DataError
 from ..pack import SamplePack, Zone
 
 T = TypeVar("T", int, float)
 
 
+_ALIKE = 0.7
+"""Correlation from which positions fade by gains that add to one: level then falls by 0.7 dB at most half way."""
 _NARROW = 5
 """Velocities on either side of a border within which unlike layers fade."""
 
@@ -84,36 +86,66 @@ def _narrow(side: tuple[float, float] | None, by_velocity: Mapping[int, Zone]) -
     return max(side[0], top - _NARROW), min(side[1], top + 1 + _NARROW)
 
 
+Run = tuple[int, int, bool]
+"""Neighbouring keys, first and last, and whether the morph positions there are alike."""
+
+
 @dataclass(frozen=True)
 class Likeness:
-    """Whether neighbouring velocity layers, and neighbouring morph positions, of one note move together.
+    """Whether neighbouring velocity layers, and by key (runs that tile all 128) neighbouring morph positions, move together.
 
     Sounds from one oscillator phase are alike (correlation near 1), and their gains must add to one, or a fade swells
-    by up to 3 dB; unlike ones (near 0) keep their level when their squared gains add to one.
+    by up to 3 dB; unlike ones (near 0) keep their level when their squared gains add to one. Low notes of a morph are
+    mostly alike, high ones, whose phases a cent turns about within a second, are not.
     """
 
     velocities: bool
-    positions: bool
+    positions: tuple[Run, ...]
+
+    def at(self, key: int) -> bool:
+        """Whether the morph positions of a key are alike."""
+        return next(alike for low, high, alike in self.positions if low <= key <= high)
 
 
-def likeness(pack: SamplePack, folder: Path, *, pairs: int = 6) -> Likeness:
-    """Measured on `pairs` neighbours of each kind, spread over the pack."""
-
-    def along(key: Callable[[Zone], tuple[object, ...]], order: Callable[[Zone], tuple[float, ...]]) -> bool:
-        rows: defaultdict[tuple[object, ...], list[Zone]] = defaultdict(list)
-        for z in pack.zones:
-            rows[key(z)].append(z)
-        found = [pair for row in rows.values() for pair in itertools.pairwise(sorted(row, key=order))]
-        chosen = found[:: max(1, len(found) // pairs)][:pairs]
-        alike = [_correlation(read(folder / a.file)[0], read(folder / b.file)[0]) for a, b in chosen]
-        return bool(alike) and float(np.median(alike)) > 0.5
-
-    return Likeness(
-        velocities=along(lambda z: (z.position, z.root), lambda z: (z.velocity,)),
-        positions=along(lambda z: (z.velocity, z.root), lambda z: z.position),
-    )
+def likeness(pack: SamplePack, folder: Path, *, pairs: int = 6, keys: int = 16) -> Likeness:
+    """Measured on `pairs` neighbouring layers spread over the pack, and on the positions of `keys` keys."""
+    rows: defaultdict[tuple[object, ...], list[Zone]] = defaultdict(list)
+    for z in pack.zones:
+        rows[z.position, z.root].append(z)
+    found = [pair for row in rows.values() for pair in itertools.pairwise(sorted(row, key=lambda z: z.velocity))]
+    layers = found[:: max(1, len(found) // pairs)][:pairs]
+    return Likeness(velocities=_alike(layers, folder, pack.rate, 0.5), positions=_runs(pack, folder, keys))
 
 
-def _correlation(a: Audio, b: Audio) -> float:
-    n = min(len(a), len(b))
-    return float(a[:n] @ b[:n] / max(float(np.linalg.norm(a[:n]) * np.linalg.norm(b[:n])), 1e-12))
+def _runs(pack: SamplePack, folder: Path, count: int) -> tuple[Run, ...]:
+    """For each of some keys its positions are compared; the others are as the nearest of them."""
+    if len(pack.positions) == 1:
+        return ((0, 127, False),)
+    layers = sorted({z.velocity for z in pack.zones})
+    middle = [z for z in pack.zones if z.velocity == layers[len(layers) // 2]]
+    roots = sorted({z.root for z in middle})
+    told = {}
+    for root in roots[:: max(1, len(roots) // count)]:
+        here = {z.position: z for z in middle if z.root == root}
+        beside = [(a, b) for a, b in itertools.pairwise(sorted(here)) if sum(x != y for x, y in zip(a, b, strict=True)) == 1]
+        told[root] = _alike([(here[a], here[b]) for a, b in beside], folder, pack.rate, _ALIKE)
+    runs: list[Run] = []
+    for root in roots:
+        zone = next(z for z in middle if z.root == root)
+        same = told[min(told, key=lambda known: abs(known - root))]
+        first = runs.pop()[0] if runs and runs[-1][2] == same else zone.low_key
+        runs.append((first, zone.high_key, same))
+    return tuple(runs)
+
+
+def _alike(pairs: Sequence[tuple[Zone, Zone]], folder: Path, rate: int, least: float) -> bool:
+    """Whether the pairs' correlation, the median over stretches of 0.1 s and over the pairs, is more than `least`."""
+    found: list[float] = []
+    for a, b in pairs:
+        x, y = read(folder / a.file)[0], read(folder / b.file)[0]
+        n = min(len(x), len(y)) // (rate // 10)
+        cut = slice(n // 8, max(n * 3 // 4, n // 8 + 1))
+        x, y = (s[: n * (rate // 10)].reshape(n, -1)[cut] for s in (x, y))
+        loud = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+        found += ((x * y).sum(axis=1)[loud > 0] / loud[loud > 0]).tolist()
+    return bool(found) and float(np.median(found)) > least

@@ -48,12 +48,12 @@ def morph_modulators(cc: int, at: float, among: Sequence[float], *, alike: bool 
     ]
 
 
-def fadable(among: Sequence[float], *, alike: bool = False) -> tuple[float, ...]:
-    """As many of an axis's positions, ends included, as modulators can fade: about five, evenly chosen."""
+def fadable(among: Sequence[float], *, laws: Sequence[bool] = (False,)) -> tuple[float, ...]:
+    """As many of an axis's positions, ends included, as modulators can fade, alike or not: about five, evenly chosen."""
     for count in range(min(len(among), MOST_POSITIONS), 1, -1):
         chosen = tuple(among[i] for i in np.unique(np.rint(np.linspace(0, len(among) - 1, count)).astype(int)))
         try:
-            for at in chosen:
+            for at, alike in itertools.product(chosen, laws):
                 _fit(at, chosen, alike)
         except DataError:
             continue
