@@ -1,6 +1,6 @@
 """What lies between two sounds, mix by mix: python benchmarks/morph.py [PAIRS]
 
-For each pair of the shipped bank, on one key in the middle of both, notes at mixes 0, 1/8 ... 1 of four ways: sounds mixed as
+For each pair of the shipped bank, on one key in the middle of both, notes at mixes 0, 1/4 ... 1 of four ways: sounds mixed as
 time goes ("plain": straight lines between codes, as `Mixer` does where a codec cannot say levels), aligned along lines
 and along arcs, and the ends' sounds laid over one another ("added"). Of each: how far the loudness falls below the softer end (dB);
 the worst pitch (cents); rises of level by 3 dB after the first, which are second onsets; how far the onset's time goes against
@@ -34,7 +34,7 @@ PAIRS = (
     "bass trombone", "flute trumpet", "violin clarinet", "piano harpsichord", "marimba xylophone", "strings choir", "organ oboe",
     "kalimba pad", "saw cello",
 )  # fmt: skip
-MIXES = np.linspace(0, 1, 9)
+MIXES = np.linspace(0, 1, 5)
 RATE = 48000
 HOLD = 3.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,9 @@ Floats = npt.NDArray[np.float32]
 REACH = 9
 """Semitones from a known note at which its details no longer help."""
 STEP = 4
-"""Semitones between the keys at which an instrument's level is asked for; between them it is interpolated."""
+"""Semitones between the keys beyond the known ones at which an instrument's level is asked for."""
 LAYERS = (1, 25, 75, 127)
-"""Velocities at which it is."""
+"""Velocities at which it is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,9 @@ class Mixed:
 class Mixer:
     """Notes of morphs of the instruments of a bank, `frames` code frames each.
 
-    Onsets, falls and releases are brought together (`dsp.align`) where the codec says levels; else sounds are mixed as time
-    goes. spherical: along arcs.
+    Where the codec says levels, a note between known ones is as loud as between them (half of one code and half of another
+    is softer: an organ's keys were 3 to 5 dB apart), and onsets, falls and releases of different sounds are brought together
+    (`dsp.align`); else sounds are mixed as time goes. spherical: along arcs.
     """
 
     def __init__(self, bank: InstrumentBank, codec: Codec, frames: int, *, spherical: bool = False) -> None:
@@ -57,16 +58,19 @@ class Mixer:
             found[morph] = [self._bank[n] for n, yes in zip(morph.names, heard, strict=True) if yes], weights[heard]
         asked: dict[str, list[Note]] = {}
         for morph, note in jobs:
-            if len(found[morph][0]) > 1:
-                for instrument in found[morph][0]:
+            for instrument in found[morph][0]:
+                if len(found[morph][0]) > 1 or not _known(instrument, note):
                     asked.setdefault(instrument.name, []).append(note)
         for name, notes in asked.items():
             self._learn(self._bank[name], notes)
         return [self._mix(*found[morph], note) for morph, note in jobs]
 
     def _mix(self, sounds: Sequence[Instrument], weights: Floats, note: Note) -> Mixed:
+        if len(sounds) == 1:
+            level = None if _known(sounds[0], note) else self._level(sounds[0], note)
+            return replace(alone(sounds[0], note, self._frames), level=level)
         codes = [stretch(i.at(note), self._frames) for i in sounds]
-        levels = [f for i in sounds if (f := self._level(i.name, note)) is not None] if len(sounds) > 1 else []
+        levels = [f for i in sounds if (f := self._level(i, note)) is not None]
         at: Sequence[Floats | None] = [None] * len(codes)
         level = None
         if levels:
@@ -80,17 +84,17 @@ class Mixer:
 
     def _learn(self, instrument: Instrument, notes: Sequence[Note]) -> None:
         """Ask for the levels of an instrument around notes, as far as they are not known yet."""
-        near = dict.fromkeys(n for note in notes for n, _ in _around(note) if (instrument.name, n) not in self._known)
+        near = dict.fromkeys(n for note in notes for n, _ in _around(instrument, note) if (instrument.name, n) not in self._known)
         if near:
             them = [alone(instrument, n, self._frames) for n in near]
             found = self._codec.levels([m.codes for m in them], list(near), detail=[m.detail for m in them])
             self._known |= {(instrument.name, n): found[i] if found else None for i, n in enumerate(near)}
 
-    def _level(self, name: str, note: Note) -> Floats | None:
+    def _level(self, instrument: Instrument, note: Note) -> Floats | None:
         """Level in dB (4 frames,) of an instrument alone at a note."""
         total = np.zeros(FINE * self._frames, np.float32)
-        for near, weight in _around(note):
-            found = self._known[name, near]
+        for near, weight in _around(instrument, note):
+            found = self._known[instrument.name, near]
             if found is None:
                 return None
             total += np.float32(weight) * found
@@ -102,14 +106,29 @@ def alone(instrument: Instrument, note: Note, frames: int) -> Mixed:
     return Mixed(stretch(instrument.at(note), frames), tuple(details(instrument, note)), None)
 
 
-def _around(note: Note) -> Iterator[tuple[Note, float]]:
-    """The notes whose levels answer for `note`, with weights (sum 1): by the key, and by the velocity's logarithm."""
-    low = note.pitch // STEP * STEP
-    up = (note.pitch - low) / STEP
+def _known(instrument: Instrument, note: Note) -> bool:
+    return bool(((instrument.pitches == note.pitch) & (instrument.velocities == note.velocity)).any())
+
+
+def _around(instrument: Instrument, note: Note) -> Iterator[tuple[Note, float]]:
+    """The notes whose levels answer for `note`, with weights (sum 1): by the key, and by the velocity's logarithm.
+
+    Their keys are the known ones around it; beyond those, every STEP-th from the last.
+    """
+    pitches = np.unique(instrument.pitches)
+    edge = int(np.clip(note.pitch, pitches[0], pitches[-1]))
+    if edge == note.pitch:
+        low = int(pitches[np.searchsorted(pitches, edge, side="right") - 1])
+        high = int(pitches[np.searchsorted(pitches, edge)])
+    else:
+        step = STEP if note.pitch > edge else -STEP
+        low = edge + int((note.pitch - edge) / step) * step
+        high = int(np.clip(low + step, 0, 127))
+    up = (note.pitch - low) / (high - low) if high != low else 0.0
     layer = next(i for i, v in enumerate(LAYERS) if note.velocity <= v)
     soft, loud = LAYERS[max(0, layer - 1)], LAYERS[layer]
     harder = float(np.log(note.velocity / soft) / np.log(loud / soft)) if loud > soft else 1.0
-    for p, wp in ((low, 1 - up), (min(low + STEP, 127), up)):
+    for p, wp in ((low, 1 - up), (high, up)):
         for v, wv in ((soft, 1 - harder), (loud, harder)):
             if wp * wv > 0:
                 yield Note(p, v), wp * wv

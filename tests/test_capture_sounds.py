@@ -224,3 +224,13 @@ def test_a_short_note_is_not_held_longer_and_a_long_one_is_cut_and_told() -> Non
     assert not brief.sustains and brief.hold == pytest.approx(0.14, abs=0.03)
     long, _ = one(tone(60, hold=31.0, release=0.1))
     assert long.hold == 29 and "cut to 29 of its 31 s" in long.how
+
+
+def test_a_note_whose_key_is_said_is_tuned_though_it_is_not_clear() -> None:
+    """A piano's top keys: their partials stand out, but too few for a pitch to be found among all there could be."""
+    x = tone(105.2, hold=1.0, harmonics=1, level=0.05, release=0.1)
+    x = x + 0.05 * noise(len(x) / RATE)[: len(x)]
+    found = detect(x)
+    assert found is not None and not found.clear
+    sound = one(x, pitch=105.0, by="name", text="A7", absolute=False)[0]
+    assert sound.cents == pytest.approx(20, abs=1) and "tuned by its partials" in sound.how

@@ -20,7 +20,7 @@ from nsynth_instrument.dsp.loudness import loudest
 from nsynth_instrument.dsp.partials import BANDS, SLOTS, Partials, silenced, synthesise
 from nsynth_instrument.errors import NsynthError, UsageError
 from nsynth_instrument.instruments import read_bank
-from nsynth_instrument.mixing import LAYERS, Mixed, Mixer, details
+from nsynth_instrument.mixing import LAYERS, Mixed, Mixer, _around, details
 from nsynth_instrument.notes import Note, NoteGrid
 from nsynth_instrument.pack import SamplePack
 from nsynth_instrument.preset import RenderPlan
@@ -201,6 +201,28 @@ def test_a_sound_alone_is_left_as_it_is(model: Bundle) -> None:
     mixed = _mix(model, 0.0, Note(60, 100))[0]
     assert np.array_equal(mixed.codes, read_bank(model)["flute"].at(Note(60, 100)))
     assert mixed.level is None
+
+
+def test_keys_between_known_ones_are_as_loud_as_between_them(model: Bundle) -> None:
+    codec, bank = open_codec(model, threads=1), read_bank(model)
+    notes = [Note(p, 100) for p in range(60, 73)]
+    for spoilt in ("flute", "bass"):
+        mixed = Mixer(bank, codec, 125).mix([(Morph.of({spoilt: 1.0}), n) for n in notes])
+        made = codec.decode([m.codes for m in mixed], notes, level=[m.level for m in mixed], temperature=0)
+        loud = [loudest(a) for a in made]
+        assert np.ptp(loud - np.linspace(loud[0], loud[-1], 13)) < 1.5
+    assert mixed[0].level is None and mixed[12].level is None, "what is known is left as it is"
+
+
+@pytest.mark.parametrize("pitch", [0, 20, 24, 30, 36, 84, 85, 89, 127])
+def test_levels_are_asked_for_around_a_note(model: Bundle, pitch: int) -> None:
+    found = dict(_around(read_bank(model)["flute"], Note(pitch, 60)))
+    assert sum(found.values()) == pytest.approx(1)
+    assert {n.velocity for n in found} == {25, 75}
+    assert sum(n.pitch * w for n, w in found.items()) == pytest.approx(pitch)
+    known = {24, 36, 48, 60, 72, 84, 96}
+    if 24 <= pitch <= 84:
+        assert {n.pitch for n in found} <= known
 
 
 def test_a_note_s_mixture_does_not_depend_on_the_others(model: Bundle) -> None:

@@ -13,6 +13,7 @@ from ..dsp import envelope
 from ..dsp.detect import Found, detect
 from ..dsp.envelope import Shape
 from ..dsp.loudness import NOMINAL, by_velocity, loudest
+from ..dsp.pitch import cents_off
 from ..errors import AudioError, NsynthError
 from ..notes import key_name
 from .note import LONGEST, RATE, RELEASE, Sound
@@ -27,6 +28,7 @@ NEAR = 0.8
 LET_GO = 0.2
 """s of release for a note whose recording breaks off, or loops."""
 BY_NAME = "by its name"
+UNCLEAR = "no clear pitch is heard"
 BRIEF = 0.4
 """s; what is held for less ends by itself: stretched, a short note would be another."""
 STILL = 3.0
@@ -102,8 +104,10 @@ def _octaves_apart(semitones: float) -> bool:
 
 def _note(take: Take, heard: Heard, shift: int, told: int | None) -> Sound:
     pitch, key, how = _pitch(take, heard.found, shift, told)
-    cents = 100 * (pitch - key)
     audio, _ = take.load()
+    if how.endswith(UNCLEAR) and np.isfinite(off := cents_off(audio[round(heard.shape.start * RATE) :], RATE, key)):
+        pitch, how = key + off / 100, how.removesuffix(UNCLEAR) + "tuned by its partials"
+    cents = 100 * (pitch - key)
     scale = 2 ** (cents / 1200)
     if abs(cents) > 0.3:
         audio = resample(audio, RATE, RATE * scale)
@@ -141,7 +145,7 @@ def _pitch(take: Take, found: Found | None, shift: int, told: int | None) -> tup
         if told is None and take.by == "name":
             by = f"{BY_NAME if not take.absolute else 'by the number in its name'}, {take.text}"
         if found is None or not clear:
-            return said, key, f"{by}, no clear pitch is heard"
+            return said, key, f"{by}, {UNCLEAR}"
         off = found.pitch - key
         # Programs that know nothing write 60 into a file.
         doubtful = take.by == "chunk" and key == 60

@@ -13,10 +13,10 @@ import numpy as np
 import scipy.signal
 
 from ..audio import Audio, fit, resample
-from ..bank import Instrument
+from ..bank import Instrument, InstrumentBank
 from ..codecs import Codec, Kept
 from ..codecs.harmonic import HarmonicCodec
-from ..codes import frames_for
+from ..codes import Morph, frames_for
 from ..dataset.example import Example
 from ..dsp.distance import log_spectral_distance
 from ..dsp.loudness import RATE as LOUDNESS_RATE
@@ -25,7 +25,7 @@ from ..dsp.partials import RATE as PARTIALS_RATE
 from ..dsp.partials import synthesise
 from ..dsp.pitch import cents_off
 from ..dsp.steadiness import Movement, movement
-from ..mixing import alone
+from ..mixing import Mixer, alone
 from ..notes import KEYBOARD, Note
 from .recordings import HELD_OUT_KEYS, SECONDS, Recording, draw, hear, held_out, instrument_of
 from .tones import steady
@@ -204,8 +204,8 @@ def _keyboard(codec: Codec, data: Sequence[Example], count: int, seed: int, tell
 
 
 def _whole(codec: Codec, known: Instrument, keys: Sequence[Note]) -> list[Audio]:
-    mixed = [alone(known, k, frames_for(SECONDS)) for k in keys]
-    return codec.decode([m.codes for m in mixed], keys, detail=[m.detail for m in mixed])
+    mixed = Mixer(InstrumentBank.of([known]), codec, frames_for(SECONDS)).mix([(Morph.of({known.name: 1.0}), k) for k in keys])
+    return codec.decode([m.codes for m in mixed], keys, detail=[m.detail for m in mixed], level=[m.level for m in mixed])
 
 
 def _one_velocity(notes: Sequence[Example]) -> list[Example]:
