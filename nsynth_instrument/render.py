@@ -47,6 +47,8 @@ PEAK = 10 ** (-1 / 20)
 """Of full scale: the loudest frame of a pack, -1 dBFS."""
 FADE = 0.05
 """s at the end of a note that are faded."""
+BLOCK = 10_000_000
+"""Frames that are decoded at once, and kept together: 40 MB; a few blocks are in memory at a time, however long the notes."""
 DITHER = 0x0D17
 """What a note's dither has in place of its seed's low bits, so as not to follow the decoder's noise."""
 FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release", "shift")])
@@ -223,7 +225,8 @@ class _Job:
             return {"audio": np.stack([a for a, _ in done]), "facts": np.array([f for _, f in done], FACTS)}
 
         kept = sum(map(len, self.blocks.done()))
-        for run in fill(self.blocks, make, finish, size=self.codec.batch, threads=self.threads):
+        size = max(1, min(self.codec.batch, int(BLOCK / (plan.seconds * max(plan.rate, self.codec.rate)))))
+        for run in fill(self.blocks, make, finish, size=size, threads=self.threads):
             kept += len(run)
             yield Progress("decode", kept, self.blocks.count)
 

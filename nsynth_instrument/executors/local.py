@@ -20,6 +20,9 @@ from ..audio import whole
 Arrays = Mapping[str, npt.NDArray[Any]]
 Raw = TypeVar("Raw")
 
+BESIDE = 16
+"""Blocks in hand at most, however many cores there are, since each may have 40 MB."""
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -70,7 +73,7 @@ def fill(
     `make` runs here, one run after another; `finish` and the writing in threads meanwhile, a few runs behind at most, so
     that memory does not grow with the work.
     """
-    threads = threads or os.cpu_count() or 1
+    threads = min(threads or os.cpu_count() or 1, BESIDE)
     pending: deque[Future[range]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for run in blocks.missing(size):
@@ -84,7 +87,7 @@ def fill(
 
 def each(jobs: range, do: Callable[[int], Raw], *, threads: int | None = None) -> Iterator[Raw]:
     """`do` of every job, in threads, in order; few are ahead of the one that is yielded."""
-    threads = threads or os.cpu_count() or 1
+    threads = min(threads or os.cpu_count() or 1, BESIDE)
     pending: deque[Future[Raw]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for job in jobs:
