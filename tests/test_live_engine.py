@@ -280,6 +280,24 @@ def test_morph_is_equal_power_between_neighbours(packs: dict[str, Sound]) -> Non
         assert np.allclose(h, want, atol=0.02), (wheel, h, want)
 
 
+@pytest.mark.parametrize("twins", [True, False])
+def test_the_level_stays_between_positions_in_phase_or_not(tmp_path: Path, twins: bool) -> None:
+    rng = np.random.default_rng(2)
+    x = 0.1 * rng.standard_normal((4, 96000)).astype("f4")
+    zones = [
+        (Zone(f"{x_}{y}.wav", 60, 100, 0, 127, 1, 127, 96000, (float(x_), float(y))), x[0 if twins else 2 * x_ + y])
+        for x_ in (0, 1)
+        for y in (0, 1)
+    ]
+    e = Engine([load(write(tmp_path / "w", zones), rate=RATE, budget=1 << 30)], settings=FLAT)
+    level = []
+    for a in (0, 32, 64, 96, 127):
+        for b in (0, 64, 127):
+            level.append(rms(play(e, cc(1, a), cc(2, b), on(60), seconds=0.5)))
+            play(e, cc(120, 0), seconds=0.02)
+    assert np.ptp(20 * np.log10(level)) < 0.2  # equal power alone would make twins 6 dB louder amidst the square
+
+
 def test_a_note_struck_at_a_position_equals_one_moved_there(packs: dict[str, Sound]) -> None:
     moved = Engine([packs["morph"]], settings=FLAT)
     play(moved, on(60), seconds=0.32)

@@ -228,7 +228,7 @@ def _arrange(pack: SamplePack, heard: Sequence[Array]) -> tuple[int, int, Array,
     """nx, ny, axes, cells and layers: which samples answer for each position and key."""
     nx, ny, axes, place = _axes(pack)
     cells = np.zeros(nx * ny * 128, CELL)
-    layers: list[tuple[int, float, float, float]] = []
+    layers: list[tuple[int, float, float, float, tuple[float, float]]] = []
     level = [float(np.sqrt(np.mean(np.square(h, dtype=np.float64)))) for h in heard]
     at: dict[int, list[int]] = {}
     for i, zone in enumerate(pack.zones):
@@ -240,9 +240,22 @@ def _arrange(pack: SamplePack, heard: Sequence[Array]) -> tuple[int, int, Array,
             for a, b in _pairs(_answer(pack.zones, members, key)):
                 if (a, b) not in likeness:
                     likeness[a, b] = _alike(heard[a], heard[b]) if b >= 0 else 1.0
-                layers.append((a, pack.zones[a].velocity, level[a], likeness[a, b]))
+                layers.append((a, pack.zones[a].velocity, level[a], likeness[a, b], (0.0, 0.0)))
                 cells[p * 128 + key]["count"] += 1
-    return nx, ny, axes, cells, np.array(layers, LAYER)
+    rows = np.array(layers, LAYER)
+    for axis, (count, step) in enumerate(((nx, 1), (ny, nx))):
+        for p in range(nx * ny):
+            if p // step % count < count - 1:
+                for key in range(128):
+                    here, there = cells[p * 128 + key], cells[(p + step) * 128 + key]
+                    for i in range(min(here["count"], there["count"])):
+                        a, b = int(rows["sample"][here["first"] + i]), int(rows["sample"][there["first"] + i])
+                        if (a, b) not in likeness:
+                            likeness[a, b] = _alike(heard[a], heard[b])
+                        power = level[a] ** 2 + level[b] ** 2
+                        excess = 2.0 * likeness[a, b] * level[a] * level[b] / power if power > 0 else 0.0
+                        rows["beside"][here["first"] + i, axis] = max(excess, -0.5)  # those opposed now may agree later
+    return nx, ny, axes, cells, rows
 
 
 def _pairs(found: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -59,6 +59,7 @@ VOICE = np.dtype(
         ("weight", "f8", LANES),  # of the velocity layer
         ("gain", "f8", LANES),  # reached at the end of the last tick
         ("to", "f8", LANES),  # to be reached at the end of this one
+        ("beside", "f8", (LANES, 2)),  # of its LAYER
     ],
     align=True,
 )  # fmt: skip
@@ -133,8 +134,12 @@ SAMPLE = np.dtype(
     align=True,
 )  # fmt: skip
 
-LAYER = np.dtype([("sample", "i4"), ("velocity", "f8"), ("rms", "f8"), ("likeness", "f8")], align=True)
-"""likeness: correlation with the next louder layer, -1..1."""
+LAYER = np.dtype(
+    [("sample", "i4"), ("velocity", "f8"), ("rms", "f8"), ("likeness", "f8"), ("beside", "f8", 2)],
+    align=True,
+)
+"""likeness: correlation with the next louder layer, -1..1; beside: how far the power of this and of the same layer at the next
+position on each axis, halfway between them, exceeds the sum of theirs: 0 for strangers, 1 for twins, -0.5 for opposites."""
 
 CELL = np.dtype([("first", "i4"), ("count", "i4")], align=True)
 """The layers of one key at one morph position."""

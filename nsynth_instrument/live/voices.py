@@ -135,6 +135,7 @@ def _point(g: Any, v: Any, px: int, py: int, pos: float, like: int) -> None:
         layer = get_layer(g, cell.first + low + j)
         new = get_sample(g, layer.sample)
         v.sample[n] = layer.sample
+        v.beside[n, 0], v.beside[n, 1] = layer.beside[0], layer.beside[1]
         v.step[n] = 2.0 ** ((v.key - new.root) / 12.0)
         v.weight[n] = wa if j == 0 else wb
         v.gain[n] = 0.0
@@ -147,7 +148,7 @@ def _point(g: Any, v: Any, px: int, py: int, pos: float, like: int) -> None:
 
 @jit
 def _balance(g: Any, v: Any, lane: int) -> float:
-    """Gain of a lane: its velocity layer's weight x equal power between neighbours on each axis."""
+    """Gain of a lane: its velocity layer's weight x equal power between neighbours on each axis, less what twins add."""
     pack = get_pack(g, v.pack)
     gain = v.weight[lane]
     for axis in range(2):
@@ -158,7 +159,11 @@ def _balance(g: Any, v: Any, lane: int) -> float:
             t = (x - get_axis(g, first + i)) / (get_axis(g, first + i + 1) - get_axis(g, first + i))
             upper = ((i + 1) & 1) == ((lane >> (1 + axis)) & 1)
             t = t if upper else 1.0 - t
-            gain *= 0.0 if t <= 0.0 else 1.0 if t >= 1.0 else math.sin(0.5 * math.pi * t)
+            if t <= 0.0:
+                gain = 0.0
+            elif t < 1.0:
+                lower = (lane & ~(2 << axis)) | ((i & 1) * (2 << axis))
+                gain *= math.sin(0.5 * math.pi * t) / math.sqrt(1.0 + v.beside[lower, axis] * math.sin(math.pi * t))
     return float(gain)
 
 
