@@ -1,6 +1,6 @@
 """Rainbowgrams: a note as a picture, its level as light and its instantaneous frequency as colour.
 
-Engel et al. 2017, figure 2 and section 4.1: the constant-Q transform, intensity by log magnitude, colour by the derivative of the
+Engel et al. 2017: the constant-Q transform, intensity by log magnitude, colour by the derivative of the
 phase. A partial that holds still has one colour; vibrato and beating shimmer.
 """
 

@@ -127,7 +127,7 @@ def _away(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell: Te
         tell(f"{interval:+d} semitones: {len(drawn)} notes")
         sources, targets = _heard(codec, drawn), _heard(codec, [p for e in drawn if (p := partner(e)) is not None])
         known = [instrument_of(codec, [s]) for s in sources]
-        keys, frames = [t.note for t in targets], frames_for(SECONDS)
+        keys, frames = [t.note for t in targets], codec.frames or frames_for(SECONDS)
         mixed = [alone(i, k, frames) for i, k in zip(known, keys, strict=True)]
         made = codec.decode([m.codes for m in mixed], keys, detail=[m.detail for m in mixed])
         # A note played faster ends sooner: it is compared, as is ours then, while both are held.
@@ -204,7 +204,8 @@ def _keyboard(codec: Codec, data: Sequence[Example], count: int, seed: int, tell
 
 
 def _whole(codec: Codec, known: Instrument, keys: Sequence[Note]) -> list[Audio]:
-    mixed = Mixer(InstrumentBank.of([known]), codec, frames_for(SECONDS)).mix([(Morph.of({known.name: 1.0}), k) for k in keys])
+    mixer = Mixer(InstrumentBank.of([known]), codec, codec.frames or frames_for(SECONDS))
+    mixed = mixer.mix([(Morph.of({known.name: 1.0}), k) for k in keys])
     return codec.decode([m.codes for m in mixed], keys, detail=[m.detail for m in mixed], level=[m.level for m in mixed])
 
 

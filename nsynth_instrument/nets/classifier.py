@@ -1,6 +1,6 @@
 """The judge of the paper's table: pitch (128 keys) and the ten qualities, heard from log-magnitude spectrograms at 16 kHz.
 
-A multi-task classifier as Engel et al. 2017 use it (section 4.2.1); they do not give its network, so this one is our own. Two
+A multi-task classifier as Engel et al. 2017 use it; they do not give its network, so this one is our own. Two
 spectrograms: a long window that tells low keys apart by their harmonics, and a short one, in bands, that sees attacks.
 """
 

@@ -45,6 +45,8 @@ def open_codec(
         return _wavenet(bundle, runtime, threads, device, precision)
     if bundle.kind == "spectral":
         return _spectral(bundle, runtime, threads, device)
+    if bundle.kind == "classifier":
+        raise BundleError(f"model {bundle.name} judges sounds and makes none; name another")
     raise BundleError(f"model {bundle.name} is of kind {bundle.kind}, which this version cannot run; update nsynth-instrument")
 
 

@@ -42,6 +42,15 @@ def export(run: Path, out: Path, *, licence: str, sources: Sequence[str] = ()) -
         own = SpectralConfig.of(plan.network)
         network, rate, hop = own.to_dict(), spectra.RATE, spectra.PER_CODE * spectra.HOP
         contents = spectral_export.contents({k.removeprefix("net."): v for k, v in weights.items()}, own)
+    elif plan.kind == "classifier":
+        from ..nets.classifier import RATE, STEP, Classifier, ClassifierConfig
+        from .graphs import weights as small
+
+        ears = ClassifierConfig.from_dict(dict(plan.network))
+        net = Classifier(ears)
+        net.load_state_dict({k.removeprefix("net."): v for k, v in weights.items()})
+        network, rate, hop = ears.to_dict(), RATE, STEP
+        contents = {"weights.safetensors": small(net)}
     else:
         from ..dsp.partials import HOP, RATE
         from ..dsp.timbre import PER_CODE
