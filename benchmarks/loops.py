@@ -1,4 +1,4 @@
-"""Loop finders side by side, on notes in the NSynth format (`NAME-PITCH-VELOCITY.wav`, held 3 s, released 1 s).
+"""Loop finders side by side, on notes held 3 s: a pack rendered with --no-loops, or a folder of `NAME-PITCH-VELOCITY.wav`.
 
     python benchmarks/loops.py FOLDER [--every 1]
 
@@ -22,6 +22,7 @@ from nsynth_instrument.audio import read
 from nsynth_instrument.dsp.loops import bake, find_loop, sustains
 from nsynth_instrument.dsp.seams import Seam, judge
 from nsynth_instrument.notes import hz
+from nsynth_instrument.pack import SamplePack
 
 HOLD = 3.0
 Finder = Callable[[Path, np.ndarray, int, float], tuple[np.ndarray, int, int] | None]
@@ -62,10 +63,14 @@ def main() -> None:
     options.add_argument("--every", type=int, default=1)
     chosen = options.parse_args()
     notes = []
-    for path in sorted(chosen.folder.rglob("*.wav"))[:: chosen.every]:
+    if (chosen.folder / "pack.json").exists():
+        files = [(chosen.folder / z.file, z.root) for z in SamplePack.load(chosen.folder).zones]
+    else:
+        files = [(path, int(path.stem.split("-")[-2])) for path in sorted(chosen.folder.rglob("*.wav"))]
+    for path, key in files[:: chosen.every]:
         audio, rate = read(path)
         if sustains(audio, rate, hold_seconds=HOLD):
-            notes.append((path, audio, rate, hz(int(path.stem.split("-")[-2]))))
+            notes.append((path, audio, rate, hz(key)))
     print(f"{len(notes)} notes that sustain")
     finders: dict[str, Finder] = {"ours": ours, "plain": plain}
     try:

@@ -86,6 +86,15 @@ def test_notes_that_live_loop_within_the_four_criteria(how: dict[str, float]) ->
         assert again.ripple == pytest.approx(found.seam.ripple, abs=0.05)
 
 
+@pytest.mark.parametrize("pitch", [45, 60])
+def test_a_note_that_wavers_about_its_key_loops_at_the_key_s_pitch(pitch: int) -> None:
+    """Half a cent sharp: of a vibrato of 20 cents nobody can tell, and layers of one key stay together; of a steady note one can."""
+    for vibrato, wanted in ((20.0, hz(pitch)), (0.0, hz(pitch + 0.005))):
+        found = find_loop(note(pitch + 0.005, vibrato=vibrato), 48000, hz(pitch), hold_seconds=HOLD)
+        assert found is not None and found.seam.seamless
+        assert abs(1200 * np.log2(found.periods * 48000 / found.frames / wanted)) < 0.05
+
+
 def test_what_is_plucked_struck_silent_or_short_gets_no_loop() -> None:
     for audio in (note(60, decay=8.0), note(40, decay=3.0), np.zeros(192000, np.float32), note(60)[:30000]):
         assert find_loop(audio, 48000, hz(60), hold_seconds=HOLD) is None
