@@ -220,6 +220,17 @@ def test_torch_in_bf16_is_near(model: Bundle, codecs: dict[str, WaveNetCodec]) -
     assert rough.network.decode(**asked).shape == drawn[0].shape  # type: ignore[attr-defined]
 
 
+def test_auto_takes_what_the_machine_has(model: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wanted = "torch (CUDA)" if torch.cuda.is_available() else "kernel (CPU"
+    assert open_codec(model).runtime.startswith(wanted)
+    assert open_codec(model, device="cpu").runtime.startswith("kernel (CPU")
+    # A driver alone is no GPU.
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert open_codec(model).runtime.startswith(wanted)
+
+
 def test_what_cannot_be_run_says_why(model: Bundle) -> None:
     with pytest.raises(UnknownName, match="kernel"):
         open_codec(model, "kernal")

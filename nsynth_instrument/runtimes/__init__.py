@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from typing import TYPE_CHECKING
 
 from ..bundle import Bundle
@@ -19,7 +21,8 @@ PRECISIONS = ("auto", "float32", "bf16")
 def open_codec(
     bundle: Bundle, runtime: str = "auto", *, threads: int | None = None, device: str = "auto", precision: str = "auto"
 ) -> Codec:
-    """The bundle's codec on a runtime. `auto` takes torch for CUDA, ONNX Runtime for other accelerators, else the kernel.
+    """The bundle's codec on a runtime. `auto` takes torch for CUDA, ONNX Runtime for other accelerators, else the kernel;
+    on its own it takes CUDA for a WaveNet alone, since the other voices are quick.
 
     precision: of what a WaveNet's products read; `auto` is bf16 in the kernel where the processor multiplies it in pairs,
     else float32. Raises UnknownName for another runtime, device or precision, MissingExtra where the runtime's packages are not
@@ -31,6 +34,8 @@ def open_codec(
         raise UnknownName("device", device, DEVICES)
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, PRECISIONS)
+    if runtime == "auto" and device == "auto" and bundle.kind == "wavenet" and _torch_has_cuda():
+        device = "cuda"
     if runtime == "auto":
         runtime = {"auto": "kernel", "cpu": "kernel", "cuda": "torch"}.get(device, "onnx")
     if runtime == "kernel" and device not in ("auto", "cpu"):
@@ -48,6 +53,15 @@ def open_codec(
     if bundle.kind == "classifier":
         raise BundleError(f"model {bundle.name} judges sounds and makes none; name another")
     raise BundleError(f"model {bundle.name} is of kind {bundle.kind}, which this version cannot run; update nsynth-instrument")
+
+
+def _torch_has_cuda() -> bool:
+    """Whether there is a driver, and a torch that sees a GPU; torch, which is slow to load, is asked only with a driver."""
+    if shutil.which("nvidia-smi") is None or importlib.util.find_spec("torch") is None:
+        return False
+    from .torch import pick_device
+
+    return pick_device("auto").type == "cuda"
 
 
 def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) -> HarmonicCodec:
