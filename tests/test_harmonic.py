@@ -19,8 +19,8 @@ def said(frames: int = 400, f0: float = 220.0, **changes: np.ndarray) -> timbre.
     level = np.full((frames, SLOTS), SILENCE, np.float32)
     level[:, :20] = -20 - 2 * np.arange(20)
     zero = np.zeros(frames, np.float32)
-    still = np.zeros((frames, timbre.ZONES), np.float32)
-    base = timbre.Said(level, np.zeros_like(level), np.full((frames, BANDS), -150, np.float32), zero, still, still, zero, zero)
+    still, steady = np.zeros((frames, timbre.ORDERS, timbre.ZONES), np.float32), np.zeros((frames, timbre.ORDERS), np.float32)
+    base = timbre.Said(level, np.zeros_like(level), np.full((frames, BANDS), -150, np.float32), zero, still, steady)
     return replace(base, **changes)
 
 
@@ -63,29 +63,42 @@ def test_say_reads_the_envelope_at_the_harmonics() -> None:
     assert np.allclose(words.level[0, :n], expected, atol=1e-3)
 
 
-def test_fluctuation_has_the_size_and_the_speed_that_were_said() -> None:
+def sizes(frames: int, *values: float) -> np.ndarray:
+    """Level sizes alike in all zones."""
+    return np.tile(np.array(values, np.float32)[:, None], (frames, 1, timbre.ZONES))
+
+
+def differences(x: np.ndarray) -> list[float]:
+    """Mean absolute size of x (frames, n), of its change, and of the change of that."""
+    return [float(np.abs(np.diff(x, n=order, axis=0)).mean()) for order in range(timbre.ORDERS)]
+
+
+@pytest.mark.parametrize("wanted", [(2.0, 1.0, 1.4), (1.5, 0.4, 0.12), (1.0, 1.4, 2.4)], ids=["walk", "swing", "noise"])
+def test_fluctuation_has_the_size_and_the_speed_that_were_said(wanted: tuple[float, float, float]) -> None:
     frames = 4000
-    spread, flutter = 2.0, 1.0
-    words = said(
-        frames,
-        spread=np.full((frames, timbre.ZONES), spread, np.float32),
-        flutter=np.full((frames, timbre.ZONES), flutter, np.float32),
-        sway=np.full(frames, 6.0, np.float32),
-        wobble=np.full(frames, 2.0, np.float32),
-    )
+    cents = tuple(3 * w for w in wanted)
+    words = said(frames, level_sizes=sizes(frames, *wanted), pitch_sizes=np.tile(np.array(cents, np.float32), (frames, 1)))
     note = enliven(words, 220.0, np.random.default_rng(0))
     stray = (note.level - words.level)[:, :20]
-    assert np.abs(stray).mean() == pytest.approx(spread, rel=0.2)
-    assert np.abs(np.diff(stray, axis=0)).mean() == pytest.approx(flutter, rel=0.2)
+    assert np.allclose(differences(stray)[:2], wanted[:2], rtol=0.2)
     assert stray.max() < 5.0, "beating adds to little more than its parts"
-    assert np.abs(note.deviation).mean() == pytest.approx(6.0, rel=0.3)
-    assert np.abs(np.diff(note.deviation)).mean() == pytest.approx(2.0, rel=0.1)
+    assert np.allclose(differences(note.deviation[:, None]), cents, rtol=0.25)
     together = np.corrcoef(stray[:, 0], stray[:, 7])[0, 1]
     assert abs(together) < 0.2, "partials waver one by one"
 
 
+def test_a_vibrato_comes_back_with_its_rate() -> None:
+    frames, rate = 4000, 5.5
+    swing = 8 * np.sin(2 * np.pi * rate * np.arange(frames) / 125)[:, None]
+    words = said(frames, pitch_sizes=np.tile(np.array(differences(swing), np.float32), (frames, 1)))
+    drawn = enliven(words, 220.0, np.random.default_rng(0)).deviation
+    power = np.abs(np.fft.rfft(drawn * np.hanning(frames))) ** 2
+    at = np.fft.rfftfreq(frames, 1 / 125)
+    assert power[np.abs(at - rate) < 1.5].sum() > 0.8 * power.sum(), "most of the power lies about the vibrato's rate"
+
+
 def test_no_fluctuation_said_is_no_tremolo_heard() -> None:
-    words = said(flutter=np.full((400, timbre.ZONES), 0.15, np.float32), spread=np.full((400, timbre.ZONES), 0.1, np.float32))
+    words = said(level_sizes=sizes(400, 0.1, 0.15, 0.25))
     note = enliven(words, 220.0, np.random.default_rng(0))
     assert np.allclose(note.level, words.level, atol=1e-4), "the grain of the data is not the sound's"
 
@@ -135,7 +148,7 @@ def test_detail_brings_a_note_back_and_its_data_is_checked() -> None:
     again = detail.add(words, 220.0, [(detail.recall(kept, 1, 500), 1.0)])
     assert np.abs(again.level - level)[:, :20].mean() < 0.6
     assert np.abs(again.deviation - note.deviation).mean() < 0.5
-    assert not again.spread.any()
+    assert not again.level_sizes.any()
     half = detail.add(words, 220.0, [(detail.recall(kept, 0, 500), 0.5)])
     assert np.abs(half.level - words.level)[:, :20].mean() == pytest.approx(np.abs(bumps).mean() / 2, rel=0.1)
     longer = detail.recall(kept, 0, 700)

@@ -50,7 +50,7 @@ def test_a_run_learns_logs_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     steps = again.step
     assert steps > 0
     assert again.seconds >= 1.0
-    assert again.optimiser.state_dict()["state"][0]["step"] == steps, "the optimiser goes on too"
+    assert again.optimisers[0].state_dict()["state"][0]["step"] == steps, "the optimiser goes on too"
     list(again.train(1.0 / 60, report=20))
     assert again.step > steps
     assert again.best <= first
@@ -58,6 +58,36 @@ def test_a_run_learns_logs_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
         rows = list(csv.DictReader(f))
     assert {r["kind"] for r in rows} == {"train", "valid"}
     assert int(rows[-1]["step"]) == again.step
+
+
+class Plane(torch.nn.Module):
+    """Two layers, of which the first is within."""
+
+    outer = ("fit",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within, self.fit = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": (self.fit(self.within(x)) - y).square().mean()}
+
+
+class PlaneTask(LineTask):
+    def module(self) -> torch.nn.Module:
+        return Plane()
+
+
+def test_muon_moves_the_matrices_within_and_goes_on_with_its_momentum(tmp_path: Path) -> None:
+    schedule = Schedule(rate=0.02, muon=0.02, warmup=10, every=1e9)
+    first = [p.figures["loss"] for p in Run(tmp_path, PlaneTask(), schedule).train(0.5 / 60, report=20)][-1]
+    again = Run(tmp_path, PlaneTask(), schedule)
+    adam, muon = again.optimisers
+    assert [p.shape for g in muon.param_groups for p in g["params"]] == [(1, 1)]
+    assert [list(s) for s in muon.state_dict()["state"].values()] == [["momentum_buffer"]]
+    assert len(adam.state_dict()["state"]) == 3
+    list(again.train(0.5 / 60, report=20))
+    assert again.best < first
 
 
 def test_a_finish_keeps_the_checkpoint_to_go_on_from(tmp_path: Path) -> None:

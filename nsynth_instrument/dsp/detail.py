@@ -134,9 +134,7 @@ def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Fl
         deviation += each * d.deviation
     rest = np.float32(np.sqrt(max(0.0, 1 - share**2)))
     offset = np.clip(offset, -0.5, 0.5)
-    return timbre.Said(
-        level, offset, noise, deviation, said.spread * rest, said.flutter, said.sway * rest, said.wobble * rest
-    )
+    return timbre.Said(level, offset, noise, deviation, said.level_sizes * rest, said.pitch_sizes * rest)
 
 
 def _pack(x: Floats, counts: tuple[int, int, int], step: float | Floats) -> Bytes:

@@ -1,8 +1,9 @@
 """What a sound does from moment to moment beyond its smooth course, drawn anew for every note.
 
 An ensemble's partials waver one by one; a network that learns by absolute error says their median and no
-more. It also says how far they stray (`Said.spread`) and how fast (`Said.flutter`): enough for a first-order
-process with that size and that step.
+more. It also says how far they stray, how far that moves in a frame, and how far the movement changes
+(`Said.level_sizes`). Three sizes are three autocovariances, and those one second-order process (Yule-Walker): a vibrato
+comes back as a swing with its rate, breath as a walk without one.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _MOST = 6.0
 _CREST = 5.0
 """dB over its mean to which a partial rises: beating cancels to nothing, but adds to little more than the parts."""
 
-_GRAIN = (0.144, 0.204)
-"""dB; deviation of a level kept in half decibels, and of the step between two: not the sound's, so taken off."""
+_GRAIN = np.array([0.144, 0.204, 0.354], np.float32)
+"""dB; deviations of a level kept in half decibels, of its step and of the step's: not the sound's, so taken off."""
 
 
 def enliven(said: timbre.Said, f0: float, rng: np.random.Generator, amount: float = 1.0) -> Partials:
@@ -33,36 +34,50 @@ def enliven(said: timbre.Said, f0: float, rng: np.random.Generator, amount: floa
         at = timbre.positions(f0, timbre.ZONES)[:n]
         low = np.minimum(at.astype(int), timbre.ZONES - 2)
         part = at - low
-        size = np.minimum(_deviation(said.spread, _GRAIN[0]), _MOST) * np.float32(amount)
-        step = _deviation(said.flutter, _GRAIN[1]) * np.float32(amount)
+        sizes = said.level_sizes[:, :, low] * (1 - part) + said.level_sizes[:, :, low + 1] * part
+        sizes = _deviations(sizes, _GRAIN[:, None])
+        sizes *= np.minimum(1, _MOST / np.maximum(sizes[:, :1], 1e-6))
         stray = np.zeros_like(level)
         noise = rng.standard_normal((len(level), n), dtype=np.float32)
-        _wander(size[:, low] * (1 - part) + size[:, low + 1] * part, step[:, low] * (1 - part) + step[:, low + 1] * part, noise)
+        _swing(sizes, noise)
+        noise *= np.float32(amount)
         stray[:, :n] = np.where(noise > 0, _CREST * (1 - np.exp(-np.maximum(noise, 0) / _CREST)), noise)
         level = level + stray
         drift = rng.standard_normal((len(level), 1), dtype=np.float32)
-        sway, wobble = (_deviation(s, 0.0)[:, None] * np.float32(amount) for s in (said.sway, said.wobble))
-        _wander(sway, wobble, drift)
-        deviation = deviation + drift[:, 0]
+        _swing(_deviations(said.pitch_sizes[:, :, None], np.float32(0)), drift)
+        deviation = deviation + drift[:, 0] * np.float32(amount)
     return Partials(f0, level, said.offset, said.noise, deviation)
 
 
-def _deviation(mean_size: Floats, grain: float) -> Floats:
-    return np.asarray(np.sqrt(np.maximum((mean_size * _TO_DEVIATION) ** 2 - grain**2, 0)), dtype=np.float32)
+def _deviations(mean_sizes: Floats, grain: Floats | np.float32) -> Floats:
+    """Standard deviations (frames, ORDERS, n) of what has these mean sizes, without the grain's share."""
+    return np.asarray(np.sqrt(np.maximum((mean_sizes * np.float32(_TO_DEVIATION)) ** 2 - grain**2, 0)), dtype=np.float32)
 
 
-@numba.njit(nogil=True, cache=True)
-def _wander(size, step, noise):  # type: ignore[no-untyped-def]
-    """Turn unit noise (frames, n) in place into first-order processes of deviation `size` whose steps deviate by `step`."""
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _swing(sizes, noise):  # type: ignore[no-untyped-def]
+    """Turn unit noise (frames, n) in place into second-order processes; sizes: deviations of them and of their two differences.
+
+    Of variance 1 and autocorrelations r1, r2, differences have variances 2 - 2 r1 and 6 - 8 r1 + 2 r2.
+    """
     frames, n = noise.shape
     for k in range(n):
-        x = noise[0, k]
-        noise[0, k] = x * size[0, k]
-        for t in range(1, frames):
-            s = max(size[t, k], 1e-6)
-            r = min(step[t, k] / s, 1.4)
-            keep = 1 - 0.5 * r * r
-            x = keep * x + np.sqrt(1 - keep * keep) * noise[t, k]
-            noise[t, k] = x * s
-
-
+        before = x = np.float32(0)
+        for t in range(frames):
+            size = max(sizes[t, 0, k], np.float32(1e-6))
+            step = (sizes[t, 1, k] / size) ** 2
+            bend = (sizes[t, 2, k] / size) ** 2
+            r1 = min(max(1 - step / 2, -0.95), 0.9995)
+            r2 = (bend - 6 + 8 * r1) / 2
+            # The second reflection coefficient: -1 is a pure sine, 0 a first-order walk.
+            b = min(max((r2 - r1 * r1) / (1 - r1 * r1), -0.98), 0.7)
+            a = r1 * (1 - b)
+            spread = np.sqrt((1 - r1 * r1) * (1 - b * b))
+            if t == 0:
+                now = noise[0, k]
+            elif t == 1:
+                now = r1 * x + np.sqrt(1 - r1 * r1) * noise[1, k]
+            else:
+                now = a * x + b * before + spread * noise[t, k]
+            before, x = x, now
+            noise[t, k] = now * size

@@ -24,13 +24,15 @@ PER_CODE = 4
 """Frames per code frame."""
 HEARD = 48
 """Harmonics whose levels the encoder is given one by one."""
-OFFSETS = 32
+OFFSETS = 64
 """Harmonics whose offsets the encoder is given."""
 ZONES = 24
 """Points over log frequency at which fluctuation is described."""
 
 IN = POINTS + BANDS + HEARD + OFFSETS + 1
-OUT = POINTS + SLOTS + SLOTS + BANDS + 1 + 2 * ZONES + 2
+ORDERS = 3
+"""Sizes that describe a fluctuation: of itself, of its change from frame to frame, of the change of that."""
+OUT = POINTS + SLOTS + SLOTS + BANDS + 1 + ORDERS * ZONES + ORDERS
 
 _GRID = np.geomspace(LOWEST, TOP, POINTS)
 _CENTRES = np.linspace(20, 108, 23)
@@ -108,23 +110,22 @@ class Said:
     """The network's words, in units.
 
     level: dB (frames, SLOTS); offset: of f0 (frames, SLOTS); noise: dB re 1/Hz (frames, BANDS); deviation: cents
-    (frames,); spread, flutter: mean absolute size in dB (frames, ZONES) of what level does within a quarter of a second beyond
-    this, and of its change from frame to frame; sway, wobble: the same for deviation, in cents (frames,).
+    (frames,); level_sizes: mean absolute size in dB (frames, ORDERS, ZONES) of what level does within a quarter of a second
+    beyond this, of its change from frame to frame, and of the change of that; pitch_sizes: the same for deviation, in cents
+    (frames, ORDERS).
     """
 
     level: Floats
     offset: Floats
     noise: Floats
     deviation: Floats
-    spread: Floats
-    flutter: Floats
-    sway: Floats
-    wobble: Floats
+    level_sizes: Floats
+    pitch_sizes: Floats
 
 
 def split(raw: Floats) -> tuple[Floats, ...]:
-    """(..., OUT) cut into envelope, correction, offset, noise, deviation, spread + flutter, sway + wobble."""
-    cuts = np.cumsum([POINTS, SLOTS, SLOTS, BANDS, 1, 2 * ZONES]).tolist()
+    """(..., OUT) cut into envelope, correction, offset, noise, deviation, sizes of levels, sizes of pitch."""
+    cuts = np.cumsum([POINTS, SLOTS, SLOTS, BANDS, 1, ORDERS * ZONES]).tolist()
     return tuple(np.split(raw, cuts, axis=-1))
 
 
@@ -139,5 +140,5 @@ def say(raw: Floats, f0: float) -> Said:
     levels, pitches = np.exp(np.clip(levels, -6, 4)), np.exp(np.clip(pitches, -6, 6))
     return Said(
         (level * 25 - 80).astype(np.float32), np.clip(offset * 0.25, -0.5, 0.5), np.minimum(noise * 25 - 110, -20),
-        deviation[:, 0] * 20, levels[:, :ZONES], levels[:, ZONES:], pitches[:, 0], pitches[:, 1],
+        deviation[:, 0] * 20, levels.reshape(-1, ORDERS, ZONES), pitches,
     )  # fmt: skip

@@ -22,12 +22,12 @@ class HarmonicConfig:
     """Widths and dilations: of the encoder, of the decoder at the rate of codes, and at that of frames."""
 
     encoder: int = 256
-    encoder_dilations: tuple[int, ...] = (1, 2, 4)
-    slow: int = 320
-    slow_dilations: tuple[int, ...] = (1, 2, 4, 1)
-    fast: int = 192
+    encoder_dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    slow: int = 384
+    slow_dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    fast: int = 224
     fast_dilations: tuple[int, ...] = (1, 2)
-    code_noise: float = 0.1
+    code_noise: float = 0.06
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for a bundle's manifest."""

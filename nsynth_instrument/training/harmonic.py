@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ..dsp import timbre
-from ..dsp.partials import BAND_CENTRES, BANDS, HIGHEST, SLOTS, Partials
+from ..dsp.partials import BAND_CENTRES, BANDS, HIGHEST, SILENCE, SLOTS, Partials
 from ..nets.harmonic import Harmonic, HarmonicConfig
 from .features import FRAMES, Analysed
 from .loop import Batch
@@ -27,14 +27,15 @@ class Recipe:
 
     pairs: how often the encoder hears another note of the instrument than the one asked for; near: of those,
     how often within an octave; jitter: semitones by which a target's pitch is moved; held_pitches: keys of no
-    training note; augment: how often a note is altered.
+    training note; augment: how often a note is altered; blend: how often two instruments sound as one.
     """
 
-    pairs: float = 0.6
+    pairs: float = 0.5
     near: float = 0.6
     jitter: float = 1.5
     held_pitches: tuple[int, ...] = (46, 66, 86)
     augment: float = 0.5
+    blend: float = 0.15
 
 
 class HarmonicTask:
@@ -65,14 +66,28 @@ class HarmonicTask:
         u = rng.random()
         first = 0 if u < 0.4 else 340 if u < 0.6 else 4 * int(rng.integers(0, (FRAMES - CROP) // 4 + 1))
         a, b = instrument.note(source, first, CROP), instrument.note(target, first, CROP)
-        peaks = [float(instrument.index["peak"][source]), float(instrument.index["peak"][target])]
+        rows = instrument.index[[source, target]]
+        peak = float(rows["peak"][1])
+        if rng.random() < self.recipe.blend:
+            gain = float(rng.normal(0, 6))
+            other = int(rng.choice(len(self.instruments), p=self.odds))
+            second = self._beside(other, rows[0]) + self._beside(other, rows[1])
+            if len(second) == 2:
+                there = self.instruments[other]
+                a, b = (blend(x, there.note(i, first, CROP), gain) for x, i in zip((a, b), second, strict=True))
+                peak = max(peak, float(there.index["peak"][second[1]]) + gain)
         if rng.random() < self.recipe.augment:
             alter = Alteration.draw(rng)
-            a, b = alter(a), alter(b)
-            peaks = [p + alter.gain for p in peaks]
+            a, b = alter(a, first), alter(b, first)
+            peak += alter.gain
         shift = rng.uniform(-self.recipe.jitter, self.recipe.jitter)
-        rows = instrument.index[[source, target]]
-        return item(a, rows[0], b, rows[1], first, peaks[1], shift=shift)
+        return item(a, rows[0], b, rows[1], first, peak, shift=shift)
+
+    def _beside(self, which: int, row: Any) -> list[int]:
+        """The training note of another instrument at the key of `row`, of the nearest velocity; none where it has none there."""
+        index, known = self.instruments[which].index, self.train_rows[which]
+        here = known[index["pitch"][known] == row["pitch"]]
+        return [int(i) for i in here[np.argsort(np.abs(index["velocity"][here].astype(int) - int(row["velocity"])))][:1]]
 
     def _partner(
         self, instrument: Analysed, known: npt.NDArray[np.intp], target: int, rng: np.random.Generator
@@ -122,7 +137,8 @@ def _plain(i: Analysed, source: int, target: int, first: int) -> dict[str, Any]:
 class Alteration:
     """One change of a whole sound, applied alike to what is heard and what is asked, so that the codes must carry it.
 
-    curve: gain in dB (points over log frequency); gain: dB, level; floor: dB re 1/Hz of added noise.
+    curve: gain in dB (points over log frequency); gain: dB, level; floor: dB re 1/Hz of added noise; decay: dB/s by which
+    it fades faster than it did.
     """
 
     curve: npt.NDArray[np.float32]
@@ -140,14 +156,30 @@ class Alteration:
         decay = float(max(0.0, rng.normal(0, 6))) if rng.random() < 0.3 else 0.0
         return cls((curve - max(0, curve.max() - 6)).astype(np.float32), float(rng.uniform(-8, 3)), floor, decay)
 
-    def __call__(self, note: Partials) -> Partials:
-        """The altered note (features of a crop)."""
-        at = np.interp(timbre.positions(note.f0), np.arange(timbre.POINTS), self.curve) + self.gain
+    def __call__(self, note: Partials, first: int) -> Partials:
+        """The altered note (features of a crop that begins at frame `first`)."""
+        fading = -self.decay * timbre.frame_times(len(note), first)[:, None]
+        at = np.interp(timbre.positions(note.f0), np.arange(timbre.POINTS), self.curve) + self.gain + fading
         octaves = np.log(BAND_CENTRES / timbre.LOWEST) / np.log(timbre.TOP / timbre.LOWEST)
         grid = np.interp(octaves, np.linspace(0, 1, timbre.POINTS), self.curve)
         level = np.where(note.level > -129, note.level + at.astype(np.float32), note.level)
-        noise = 10 * np.log10(10 ** ((note.noise + grid + self.gain) / 10) + 10 ** (self.floor / 10))
+        noise = 10 * np.log10(10 ** ((note.noise + grid + self.gain + fading) / 10) + 10 ** (self.floor / 10))
         return replace(note, level=np.maximum(level, -130).astype(np.float32), noise=noise.astype(np.float32))
+
+
+def blend(one: Partials, other: Partials, gain: float) -> Partials:
+    """Two notes of one key as one sound, the other `gain` dB up: powers add, and the louder says where a partial lies."""
+    level = other.level + np.float32(gain)
+    louder = level > one.level
+    noise = 10 * np.log10(10 ** (one.noise / 10) + 10 ** ((other.noise + gain) / 10))
+    loud = louder[:, :12].mean(axis=1) > 0.5
+    return replace(
+        one,
+        level=np.maximum(10 * np.log10(10 ** (one.level / 10) + 10 ** (level / 10)), SILENCE).astype(np.float32),
+        offset=np.where(louder, other.offset, one.offset),
+        noise=noise.astype(np.float32),
+        deviation=np.where(loud, other.deviation, one.deviation),
+    )
 
 
 def item(a: Partials, row_a: Any, b: Partials, row_b: Any, first: int, peak: float, *, shift: float = 0.0) -> dict[str, Any]:
@@ -180,6 +212,9 @@ def collate(items: Sequence[dict[str, Any]]) -> Batch:
 class WithLoss(torch.nn.Module):
     """The network and what it is judged by: decibels of partials, cents, decibels of noise."""
 
+    outer = ("net.hear", "net.code", "net.say")
+    """First and last layers, whose rows are not alike."""
+
     def __init__(self, net: Harmonic) -> None:
         super().__init__()
         self.net = net
@@ -194,7 +229,7 @@ class WithLoss(torch.nn.Module):
         if self.training:
             codes = codes + self.net.config.code_noise * torch.randn_like(codes)
         raw = self.net.decode(codes, told, told_fast).float()
-        cuts = [timbre.POINTS, SLOTS, SLOTS, BANDS, 1, 2 * timbre.ZONES, 2]
+        cuts = [timbre.POINTS, SLOTS, SLOTS, BANDS, 1, timbre.ORDERS * timbre.ZONES, timbre.ORDERS]
         envelope, correction, shifts, bands, cents, levels, pitches = torch.split(raw, cuts, dim=2)
         says = (_read(envelope, positions) + correction) * 25 - 80
         shifts, bands, cents = shifts * 0.25, bands * 25 - 110, cents[:, :, 0] * 20
@@ -205,22 +240,27 @@ class WithLoss(torch.nn.Module):
         low = peak - FLOOR
         loudest = level.amax(dim=2, keepdim=True)
         # Each slot counts by how far the louder of truth and guess stands over the floor; frames by their loudest partial.
-        weight = ((torch.maximum(level, says.detach()) - low) / 40).clamp(0.02, 1) * there
+        weight = ((torch.maximum(level, says.detach()) - low) / 30).clamp(0.02, 1) * there
         weight = weight / weight.sum(dim=2, keepdim=True).clamp(min=1)
-        frame = ((loudest - peak + 70) / 50).clamp(0.05, 1)
+        frame = ((loudest - peak + 70) / 40).clamp(0.05, 1)
         miss = (torch.maximum(says, low) - torch.maximum(level, low)).abs()
         by_level = (miss * weight * frame).sum(dim=2).mean()
 
         sounding = ((level - loudest + 40) / 40).clamp(0, 1) * ((loudest - peak + 50) / 40).clamp(0, 1) * there
         cents_off: torch.Tensor = ((shifts - offset).abs() * 1731 / k).clamp(max=100)
-        by_offset = ((shifts - offset).abs() * sounding).sum(dim=2).mean() * 4 + (cents_off * sounding).sum(dim=2).mean() * 0.02
+        # In parts of the slot, in cents (what is heard of low partials), and in bins of 23 Hz (what is heard of high ones).
+        bins = ((shifts - offset).abs() * (f0[:, None, None] / 23.4)).clamp(max=2)
+        astray = (shifts - offset).abs() * 4 + cents_off * 0.02 + bins * 0.5
+        by_offset = (astray * sounding).sum(dim=2).mean()
 
         hush = peak - 110
         audible = ((torch.maximum(noise, bands.detach()) - hush) / 30).clamp(0.1, 1)
         by_noise = ((torch.maximum(bands, hush) - torch.maximum(noise, hush)).abs() * audible).mean()
         steady = ((loudest - peak + 50) / 40).clamp(0, 1)[:, :, 0]
         by_cents = ((cents - deviation).abs().clamp(max=60) * steady).mean()
-        fluctuation = self._fluctuation(level - says, weight * frame, levels, deviation - cents, steady, pitches, positions)
+        # What is faint wavers with the noise around it, which is played beside it: the loud partials tell how the sound does.
+        carries = weight * frame * 10 ** ((level - loudest) / 40)
+        fluctuation = self._fluctuation(level - says, carries, levels, deviation - cents, steady, pitches, positions)
         loss = by_level + by_offset + 0.7 * by_noise + 0.2 * by_cents + 0.1 * fluctuation
         return {
             "loss": loss, "level": by_level, "offset": by_offset, "noise": by_noise, "deviation": by_cents,
@@ -231,23 +271,26 @@ class WithLoss(torch.nn.Module):
         self, rest: torch.Tensor, weight: torch.Tensor, levels: torch.Tensor, cents: torch.Tensor, steady: torch.Tensor,
         pitches: torch.Tensor, positions: torch.Tensor,
     ) -> torch.Tensor:  # fmt: skip
-        """Laplace likelihood of what the network did not say, and of its change by frames, under sizes that it must guess.
+        """Laplace likelihood of what the network did not say, of its change and of the change of that, under sizes it must guess.
 
         Without its course over a quarter of a second: a timbre misjudged is no fluctuation.
         """
-        rest, cents = _quick(rest.detach()), _quick(cents.detach()[:, :, None])[:, :, 0]
-        spread, flutter = levels.clamp(-6, 4).chunk(2, dim=2)
+        rest, cents = _quick(rest.detach()), _quick(cents.detach()[:, :, None])
         at = positions * ((timbre.ZONES - 1) / (timbre.POINTS - 1))
         total = torch.zeros((), device=rest.device)
-        for error, size in ((rest, spread), (rest.diff(dim=1), flutter[:, 1:])):
-            log = _read(size, at)
-            w = weight[:, -error.shape[1] :]
-            total = total + ((error.abs().clamp(max=20) * torch.exp(-log) + log) * w).sum() / w.sum().clamp(min=1)
-        sway, wobble = pitches.clamp(-6, 6).unbind(dim=2)
-        for error, log in ((cents, sway), (cents.diff(dim=1), wobble[:, 1:])):
-            w = steady[:, -error.shape[1] :]
-            total = total + ((error.abs().clamp(max=60) * torch.exp(-log) + log) * w).sum() / w.sum().clamp(min=1)
+        logs = _sizes(levels.clamp(-6, 4), at), pitches.clamp(-6, 6)[:, :, :, None]
+        for error, log, w in ((rest, logs[0], weight), (cents, logs[1], steady[:, :, None])):
+            for order in range(timbre.ORDERS):
+                error = error.diff(dim=1) if order else error
+                log_, w_ = log[:, order:, order], w[:, order:]
+                total = total + ((error.abs().clamp(max=60) * torch.exp(-log_) + log_) * w_).sum() / w_.sum().clamp(min=1)
         return total
+
+
+def _sizes(grid: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """(batch, frames, ORDERS * ZONES) read at (batch, SLOTS) positions: (batch, frames, ORDERS, SLOTS)."""
+    b, n, _ = grid.shape
+    return _read(grid.reshape(b, n * timbre.ORDERS, timbre.ZONES), at).reshape(b, n, timbre.ORDERS, -1)
 
 
 def _quick(x: torch.Tensor, frames: int = 33) -> torch.Tensor:

@@ -47,7 +47,9 @@ class Task(Protocol):
 class Schedule:
     """How a run learns.
 
-    rate: peak learning rate of AdamW, reached after `warmup` steps and held; batch: items per process;
+    rate: peak learning rate of AdamW, reached after `warmup` steps and held; muon: the same for the matrices within the
+    network, which Muon then moves (Jordan et al. 2024: orthogonal steps learn more from each batch), 0 to leave all to
+    AdamW; batch: items per process;
     average: decay of the exponential moving average of the weights; precision: "bf16", "no" or "auto", bf16 where the
     processor multiplies it fast (without AVX512-BF16 or AMX it is twenty times slower than float32);
     compile: through torch.compile; every: s between checkpoints (each validated).
@@ -58,6 +60,7 @@ class Schedule:
     """
 
     rate: float = 2e-3
+    muon: float = 0.0
     warmup: int = 300
     batch: int = 16
     betas: tuple[float, float] = (0.9, 0.98)
@@ -102,17 +105,19 @@ class Run:
             if not first.keys() & plain.state_dict().keys():  # a bundle's: the network alone, without its loss
                 first = {f"net.{k}": v for k, v in first.items()}
             _load_into(plain, first, init)
-        optimiser = torch.optim.AdamW(plain.parameters(), schedule.rate, betas=schedule.betas, weight_decay=schedule.weight_decay)
+        optimisers = _optimisers(plain, schedule)
         if last.exists():
             tensors, meta = _tensors(last)
             _load_into(plain, {k[2:]: v for k, v in tensors.items() if k.startswith("w/")}, last)
             average = {k[2:]: v for k, v in tensors.items() if k.startswith("a/")}
-            _load_optimiser(optimiser, plain, tensors)
+            for optimiser in optimisers:
+                _load_optimiser(optimiser, plain, tensors)
             self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
         else:
             average = {k: v.detach().clone() for k, v in plain.state_dict().items()}
         self.plain = plain
-        self.module, self.optimiser = self.accelerator.prepare(plain, optimiser)
+        self.module, *self.optimisers = self.accelerator.prepare(plain, *optimisers)
+        self._rates = [[float(group["lr"]) for group in o.param_groups] for o in self.optimisers]
         self.average = {k: v.to(self.accelerator.device) for k, v in average.items()}
         self._forward = torch.compile(self.module) if schedule.compile else self.module
         best = folder / "best.safetensors"
@@ -155,9 +160,10 @@ class Run:
         return self.task.batch(rng, self.schedule.batch)
 
     def _learn(self, batch: Batch, scale: float) -> dict[str, float]:
-        rate = self.schedule.rate * min(1.0, (self.step + 1) / self.schedule.warmup) * scale
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        scale *= min(1.0, (self.step + 1) / self.schedule.warmup)
+        for optimiser, rates in zip(self.optimisers, self._rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * scale
         self.module.train()
         with self.accelerator.autocast():
             figures = self._forward(**{k: v.to(self.accelerator.device) for k, v in batch.items()})
@@ -166,8 +172,9 @@ class Run:
         if norm is not None and not torch.isfinite(norm):
             last = self.folder / "last.safetensors"
             raise DataError(f"training diverged at step {self.step}; go on from {last} with a lower rate")
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         self.step += 1
         # An average that starts at the first step would drag the random weights along: let it lengthen.
         decay = min(self.schedule.average, 1 - 1 / (1 + self.step / 10))
@@ -198,9 +205,9 @@ class Run:
             meta = {"step": str(self.step), "seconds": str(progress.seconds)}
             tensors = {f"w/{k}": v for k, v in self.plain.state_dict().items()} | {f"a/{k}": v for k, v in self.average.items()}
             names = {id(p): n for n, p in self.plain.named_parameters()}
-            for group in self.optimiser.param_groups:
-                for p in group["params"]:
-                    for key, value in self.optimiser.state.get(p, {}).items():
+            for optimiser in self.optimisers:
+                for p in (p for group in optimiser.param_groups for p in group["params"]):
+                    for key, value in optimiser.state.get(p, {}).items():
                         tensors[f"o/{key}/{names[id(p)]}"] = value
             with whole(self.folder / "last.safetensors") as part:
                 save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, part, meta)
@@ -251,9 +258,24 @@ def _load_into(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], pat
         raise DataError(f"checkpoint {path} is another network's: use another --run folder") from e
 
 
+def _optimisers(module: torch.nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
+    """AdamW for all parameters, or for all but the matrices within: those of no layer that `module.outer` names."""
+    outer: tuple[str, ...] = getattr(module, "outer", ())
+    inner = {n: p for n, p in module.named_parameters() if schedule.muon and p.ndim == 2 and not n.startswith(outer)}
+    rest = [p for n, p in module.named_parameters() if n not in inner]
+    decay = schedule.weight_decay
+    out: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, schedule.rate, betas=schedule.betas, weight_decay=decay)]
+    if inner:
+        out.append(torch.optim.Muon(list(inner.values()), schedule.muon, weight_decay=decay))
+    return out
+
+
 def _load_optimiser(optimiser: torch.optim.Optimizer, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put `o/KEY/NAME` tensors back as the state of the parameter NAME."""
+    """Put `o/KEY/NAME` tensors back as the state of the parameter NAME, of those that the optimiser moves."""
+    mine = {id(p) for group in optimiser.param_groups for p in group["params"]}
     for name, p in module.named_parameters():
+        if id(p) not in mine:
+            continue
         state = {k.split("/", 2)[1]: v for k, v in tensors.items() if k.startswith("o/") and k.split("/", 2)[2] == name}
         if state:
             optimiser.state[p] = state
