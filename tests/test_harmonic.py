@@ -8,7 +8,7 @@ import pytest
 from nsynth_instrument.codecs.harmonic import in_tune
 from nsynth_instrument.dsp import detail, timbre
 from nsynth_instrument.dsp.fluctuation import enliven
-from nsynth_instrument.dsp.partials import BANDS, SILENCE, SLOTS, Partials, silenced, slots_for, synthesise
+from nsynth_instrument.dsp.partials import ATTACK, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for, synthesise
 from nsynth_instrument.dsp.pitch import cents_off
 from nsynth_instrument.errors import DataError
 from nsynth_instrument.notes import hz
@@ -20,7 +20,8 @@ def said(frames: int = 400, f0: float = 220.0, **changes: np.ndarray) -> timbre.
     level[:, :20] = -20 - 2 * np.arange(20)
     zero = np.zeros(frames, np.float32)
     still, steady = np.zeros((frames, timbre.ORDERS, timbre.ZONES), np.float32), np.zeros((frames, timbre.ORDERS), np.float32)
-    base = timbre.Said(level, np.zeros_like(level), np.full((frames, BANDS), -150, np.float32), zero, still, steady)
+    onset = np.zeros(ATTACK, np.float32)
+    base = timbre.Said(level, np.zeros_like(level), np.full((frames, BANDS), -150, np.float32), zero, still, steady, onset)
     return replace(base, **changes)
 
 
@@ -142,12 +143,14 @@ def test_detail_brings_a_note_back_and_its_data_is_checked() -> None:
     bumps = 6 * np.sin(2 * np.pi * np.arange(500)[:, None] / 125 * rng.uniform(0.5, 6, 20))
     level = words.level.copy()
     level[:, :20] += bumps.astype(np.float32)
-    note = Partials(220.0, level, words.offset, words.noise + 5, np.float32(4 * np.sin(np.arange(500) / 4)))
+    sharp = np.linspace(-30, 5, ATTACK, dtype=np.float32)
+    note = Partials(220.0, level, words.offset, words.noise + 5, np.float32(4 * np.sin(np.arange(500) / 4)), sharp)
     kept = detail.stack([detail.keep(note, words), detail.keep(note, words)])
     assert kept["data"].nbytes < 2 * 6000
     again = detail.add(words, 220.0, [(detail.recall(kept, 1, 500), 1.0)])
     assert np.abs(again.level - level)[:, :20].mean() < 0.6
     assert np.abs(again.deviation - note.deviation).mean() < 0.5
+    assert np.abs(again.attack - sharp).max() < 0.3
     assert not again.level_sizes.any()
     half = detail.add(words, 220.0, [(detail.recall(kept, 0, 500), 0.5)])
     assert np.abs(half.level - words.level)[:, :20].mean() == pytest.approx(np.abs(bumps).mean() / 2, rel=0.1)

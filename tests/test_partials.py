@@ -1,5 +1,7 @@
 """Analysis and synthesis against sounds whose partials are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,19 @@ def test_noise_is_reproduced_by_band_and_drawn_from_the_given_stream() -> None:
     high = power[(f > partials.BAND_CENTRES[35]) & (f < 15000)].mean()
     assert 10 * np.log10(low) == pytest.approx(-70, abs=0.5)
     assert 10 * np.log10(high) == pytest.approx(-100, abs=0.5)
+
+
+@pytest.mark.parametrize("late", [0, 5, 15])
+def test_an_attack_sounds_when_it_did_and_not_before(late: int) -> None:
+    """ms of silence before the tone, over which the analysis windows reach."""
+    silent = late * RATE // 1000
+    sound = np.concatenate([np.zeros(silent, np.float32), tone(440.0, [0.3, 0.2, 0.1])])[:RATE]
+    note = analyse(sound, 69)
+    smeared, again = (synthesise(n, np.random.default_rng(0), noise=False) for n in (replace(note, attack=None), note))
+    energy = [np.square(x[: max(silent - RATE // 500, 0)]).sum() for x in (smeared, again)]
+    assert energy[1] <= 0.03 * energy[0]
+    after = slice(silent + RATE // 250, silent + RATE // 50)
+    assert np.square(again[after]).sum() == pytest.approx(np.square(sound[after]).sum(), rel=0.2)
 
 
 def test_silence_is_analysed_without_a_warning() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -164,4 +165,4 @@ def in_tune(note: Partials, pitch: float) -> Partials:
     low = Partials(note.f0, note.level[:, :10], note.offset[:, :10], note.noise, note.deviation)
     found = sounding(low, pitch)
     off = 1200 * np.log2(found / note.f0)
-    return Partials(note.f0, note.level, note.offset, note.noise, note.deviation - np.float32(off))
+    return replace(note, deviation=note.deviation - np.float32(off))

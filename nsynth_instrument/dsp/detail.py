@@ -18,7 +18,7 @@ import scipy.fft
 
 from ..errors import DataError
 from . import timbre
-from .partials import BANDS, SLOTS, Floats, Partials, slots_for
+from .partials import ATTACK, BANDS, PIECES, SLOTS, Floats, Partials, slots_for
 
 Bytes = npt.NDArray[np.int8]
 
@@ -36,18 +36,22 @@ _PITCH = 2
 """Frames per kept value of the common pitch; in half cents."""
 _BENT = 64
 """Slots whose offsets are kept."""
+_PARTS = ("level", "noise", "offset", "attack", "deviation")
+"""In the order in which they are kept."""
 _DEPTH = 80.0
 """dB under the note's peak at which level no longer counts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Detail:
-    """One note's: level (frames, SLOTS) dB, noise (frames, BANDS) dB, offset (frames, SLOTS), deviation (frames,) cents."""
+    """One note's: level (frames, SLOTS) dB, noise (frames, BANDS) dB, offset (frames, SLOTS), deviation (frames,) cents, attack
+    (ATTACK,) dB."""
 
     level: Floats
     noise: Floats
     offset: Floats
     deviation: Floats
+    attack: Floats
 
 
 def spans(frames: int) -> tuple[slice, slice, slice]:
@@ -57,7 +61,8 @@ def spans(frames: int) -> tuple[slice, slice, slice]:
 
 
 def keep(note: Partials, said: timbre.Said) -> dict[str, Bytes]:
-    """The difference of a note from what was said of it, in bytes: level, noise, offset (coefficients, slots) and deviation."""
+    """The difference of a whole note from what was said of it, in bytes, by _PARTS; rows of the first three are coefficients."""
+    assert note.attack is not None, "details are of whole notes"
     n = slots_for(note.f0)
     low = max(float(note.level.max()), float(said.level[:, :n].max())) - _DEPTH
     level = np.maximum(note.level, low) - np.maximum(said.level, low)
@@ -72,13 +77,14 @@ def keep(note: Partials, said: timbre.Said) -> dict[str, Bytes]:
         "level": _pack(level[:, :n], _LEVEL, _STEP_LEVEL),
         "noise": _pack(noise, _NOISE, _STEP_NOISE),
         "offset": _pack(offset, _OFFSET, _STEP_OFFSET),
+        "attack": np.rint((note.attack - said.attack) * 2).clip(-127, 127).astype(np.int8),
         "deviation": np.rint(deviation[::_PITCH] * 2).clip(-127, 127).astype(np.int8),
     }
 
 
 def stack(kept: Sequence[Mapping[str, Bytes]]) -> dict[str, npt.NDArray[np.generic]]:
     """Kept notes as arrays for a bank: `data` uint8, all of them deflated one after another, `ends` and `slots` (notes,)."""
-    blobs = [zlib.compress(b"".join(k[part].tobytes() for part in ("level", "noise", "offset", "deviation")), 9) for k in kept]
+    blobs = [zlib.compress(b"".join(k[part].tobytes() for part in _PARTS), 9) for k in kept]
     return {
         "data": np.frombuffer(b"".join(blobs), np.uint8),
         "ends": np.cumsum([len(b) for b in blobs]),
@@ -93,7 +99,7 @@ def recall(kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int) 
     """
     n = int(kept["slots"][note])
     ends = [0, *np.asarray(kept["ends"], np.int64).tolist()]
-    shapes = [(sum(_LEVEL), n), (sum(_NOISE), BANDS), (sum(_OFFSET), _BENT)]
+    shapes = [(sum(_LEVEL), n), (sum(_NOISE), BANDS), (sum(_OFFSET), _BENT), (1, ATTACK)]
     sizes = [a * b for a, b in shapes]
     try:
         blob = np.asarray(kept["data"][ends[note] : ends[note + 1]]).tobytes()
@@ -104,13 +110,14 @@ def recall(kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int) 
     if not 1 <= n <= SLOTS or len(flat) <= sum(sizes):
         raise DataError("the bank's details are damaged; install or export the model again")
     parts = np.split(flat, np.cumsum(sizes))
-    q_level, q_noise, q_offset = (part.reshape(shape) for part, shape in zip(parts, shapes, strict=False))
+    q_level, q_noise, q_offset, q_attack = (part.reshape(shape) for part, shape in zip(parts, shapes, strict=False))
     level, offset = np.zeros((frames, SLOTS), np.float32), np.zeros((frames, SLOTS), np.float32)
     level[:, :n] = _unpack(q_level, _LEVEL, _STEP_LEVEL, frames)
     offset[:, :_BENT] = _unpack(q_offset, _OFFSET, _STEP_OFFSET, frames)
-    pitch = parts[3].astype(np.float32) / 2
+    pitch = parts[4].astype(np.float32) / 2
     deviation = np.interp(np.linspace(0, len(pitch) - 1, frames), np.arange(len(pitch)), pitch)
-    return Detail(level, _unpack(q_noise, _NOISE, _STEP_NOISE, frames), offset, deviation.astype(np.float32))
+    noise = _unpack(q_noise, _NOISE, _STEP_NOISE, frames)
+    return Detail(level, noise, offset, deviation.astype(np.float32), q_attack[0].astype(np.float32) / 2)
 
 
 def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Floats]]) -> timbre.Said:
@@ -125,6 +132,7 @@ def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Fl
         return said
     n = slots_for(f0)
     level, noise, offset, deviation = said.level.copy(), said.noise.copy(), said.offset.copy(), said.deviation.copy()
+    attack = said.attack.copy()
     for d, weight in details:
         each = np.asarray(weight, np.float32)
         w = each[..., None]
@@ -132,9 +140,10 @@ def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Fl
         noise += w * d.noise
         offset[:, :n] += w * d.offset[:, :n]
         deviation += each * d.deviation
+        attack += np.atleast_1d(each)[: ATTACK // PIECES].mean() * d.attack
     rest = np.float32(np.sqrt(max(0.0, 1 - share**2)))
     offset = np.clip(offset, -0.5, 0.5)
-    return timbre.Said(level, offset, noise, deviation, said.level_sizes * rest, said.pitch_sizes * rest)
+    return timbre.Said(level, offset, noise, deviation, said.level_sizes * rest, said.pitch_sizes * rest, attack)
 
 
 def _pack(x: Floats, counts: tuple[int, int, int], step: float | Floats) -> Bytes:

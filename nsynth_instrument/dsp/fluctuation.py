@@ -46,7 +46,7 @@ def enliven(said: timbre.Said, f0: float, rng: np.random.Generator, amount: floa
         drift = rng.standard_normal((len(level), 1), dtype=np.float32)
         _swing(_deviations(said.pitch_sizes[:, :, None], np.float32(0)), drift)
         deviation = deviation + drift[:, 0] * np.float32(amount)
-    return Partials(f0, level, said.offset, said.noise, deviation)
+    return Partials(f0, level, said.offset, said.noise, deviation, said.attack)
 
 
 def _deviations(mean_sizes: Floats, grain: Floats | np.float32) -> Floats:

@@ -25,6 +25,10 @@ HOP = 384
 """Samples per frame: 125 frames a second, four per code frame."""
 SLOTS = 192
 BANDS = 64
+PIECES = 4
+"""Parts of a frame, 2 ms each, in which an attack is told."""
+ATTACK = 32
+"""Parts told, from the onset: 64 ms."""
 HIGHEST = 20000.0
 """Hz; nothing is analysed or synthesised above."""
 SILENCE = -130.0
@@ -50,7 +54,8 @@ class Partials:
 
     f0: Hz; level: dB re full scale (frames, SLOTS), SILENCE where off; offset: of each oscillator from its
     harmonic, as a fraction of f0, in +-0.5 (frames, SLOTS); noise: density in dB re 1/Hz (frames, BANDS);
-    deviation: of the common pitch from f0 in cents (frames,).
+    deviation: of the common pitch from f0 in cents (frames,); attack: dB by which the onset differs from what frames can
+    say, since their windows reach over it (ATTACK,), None where the features begin later.
     """
 
     f0: float
@@ -58,6 +63,7 @@ class Partials:
     offset: Floats
     noise: Floats
     deviation: Floats
+    attack: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.level)
@@ -97,7 +103,31 @@ def analyse(
     offset = np.zeros((frames, SLOTS), np.float32)
     offset[:, :slots] = np.clip((frequency - k * common[:, None]) / f0, -0.5, 0.5)
     noise = 10 * np.log10(np.maximum(density @ _band_matrix(f0, above), 10 ** (QUIETEST / 10)))
-    return Partials(f0, level, offset, noise.astype(np.float32), deviation)
+    note = Partials(f0, level, offset, noise.astype(np.float32), deviation)
+    return replace(note, attack=attack(audio, note))
+
+
+def attack(audio: Floats, note: Partials) -> Floats:
+    """Level (ATTACK,) in dB of a note's first parts against what its partials and noise add up to there, in -40..10.
+
+    Both smoothed over a period of the note, at least 2 ms: what happens within a period is waveform, not attack.
+    """
+    part = HOP // PIECES
+    total = (ATTACK + 2) * part
+    length = 2 * round(max(2 * part, RATE / note.f0) / 2)
+    window = np.hanning(length + 2)[1:-1]
+    window /= window.sum()
+    frames = min(total // HOP + 2, len(note))
+    power = (10 ** (note.level[:frames] / 10) * (note.level[:frames] > SILENCE + 1)).sum(axis=1) / 2
+    power += 10 ** (note.noise[:frames] / 10) @ np.diff(BAND_EDGES)
+    course = np.interp(np.arange(total), np.arange(frames) * HOP, np.sqrt(power)) ** 2
+    heard = np.zeros(total)
+    heard[: len(audio)] = audio[:total].astype(np.float64) ** 2
+    centres = np.arange(ATTACK) * part + part // 2 + length // 2
+    told, there = (np.convolve(x, window)[centres] for x in (course, heard))
+    # What lies 60 dB under the onset's loudest is as good as nothing, and nothing against nothing is 0 dB.
+    least = 1e-6 * max(told.max(), there.max()) + 1e-14
+    return np.asarray(np.clip(10 * np.log10((there + least) / (told + least)), -40, 10), dtype=np.float32)
 
 
 def measure_f0(audio: Floats, pitch: float, *, within: float = 80.0, step: int = 4 * HOP) -> float:
@@ -277,6 +307,10 @@ def synthesise(note: Partials, rng: np.random.Generator, *, noise: bool = True) 
     _oscillators(note.level, note.offset, note.deviation, note.f0, phase, out)
     if noise:
         out += noise_bands(note.noise, rng)
+    if note.attack is not None:
+        part = HOP // PIECES
+        gain = np.interp(np.arange(ATTACK * part), np.arange(ATTACK) * part + part // 2, 10 ** (note.attack / 20))
+        out[: len(gain)] *= gain[: len(out)]
     return out
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .partials import BANDS, HOP, RATE, SLOTS, Partials, slots_for
+from .partials import ATTACK, BANDS, HOP, PIECES, RATE, SLOTS, Partials, slots_for
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,10 +29,10 @@ OFFSETS = 64
 ZONES = 24
 """Points over log frequency at which fluctuation is described."""
 
-IN = POINTS + BANDS + HEARD + OFFSETS + 1
+IN = POINTS + BANDS + HEARD + OFFSETS + 1 + PIECES
 ORDERS = 3
 """Sizes that describe a fluctuation: of itself, of its change from frame to frame, of the change of that."""
-OUT = POINTS + SLOTS + SLOTS + BANDS + 1 + ORDERS * ZONES + ORDERS
+OUT = POINTS + SLOTS + SLOTS + BANDS + 1 + ORDERS * ZONES + ORDERS + PIECES
 
 _GRID = np.geomspace(LOWEST, TOP, POINTS)
 _CENTRES = np.linspace(20, 108, 23)
@@ -74,10 +74,19 @@ def heard(note: Partials, f0: float | None = None) -> Floats:
             level[:, :HEARD],
             note.offset[:, :OFFSETS] * 4 * loud,
             (note.deviation / 20)[:, None],
+            pieces(note.attack, len(note)) / 20,
         ],
         axis=1,
         dtype=np.float32,
     )
+
+
+def pieces(attack: Floats | None, frames: int) -> Floats:
+    """An attack (ATTACK,) by frames (frames, PIECES); zeros after it, and where there is none."""
+    out = np.zeros((max(frames, ATTACK // PIECES), PIECES), np.float32)
+    if attack is not None:
+        out[: ATTACK // PIECES] = attack.reshape(-1, PIECES)
+    return out[:frames]
 
 
 def condition(pitch: float, velocity: float, seconds: Floats, release: float = 3.0) -> Floats:
@@ -112,7 +121,7 @@ class Said:
     level: dB (frames, SLOTS); offset: of f0 (frames, SLOTS); noise: dB re 1/Hz (frames, BANDS); deviation: cents
     (frames,); level_sizes: mean absolute size in dB (frames, ORDERS, ZONES) of what level does within a quarter of a second
     beyond this, of its change from frame to frame, and of the change of that; pitch_sizes: the same for deviation, in cents
-    (frames, ORDERS).
+    (frames, ORDERS); attack: dB (ATTACK,), see `Partials`.
     """
 
     level: Floats
@@ -121,17 +130,18 @@ class Said:
     deviation: Floats
     level_sizes: Floats
     pitch_sizes: Floats
+    attack: Floats
 
 
 def split(raw: Floats) -> tuple[Floats, ...]:
-    """(..., OUT) cut into envelope, correction, offset, noise, deviation, sizes of levels, sizes of pitch."""
-    cuts = np.cumsum([POINTS, SLOTS, SLOTS, BANDS, 1, ORDERS * ZONES]).tolist()
+    """(..., OUT) cut into envelope, correction, offset, noise, deviation, sizes of levels, sizes of pitch, attack."""
+    cuts = np.cumsum([POINTS, SLOTS, SLOTS, BANDS, 1, ORDERS * ZONES, ORDERS]).tolist()
     return tuple(np.split(raw, cuts, axis=-1))
 
 
 def say(raw: Floats, f0: float) -> Said:
     """The network's output (frames, OUT) in units, for a note of f0 Hz."""
-    envelope, correction, offset, noise, deviation, levels, pitches = split(raw)
+    envelope, correction, offset, noise, deviation, levels, pitches, onset = split(raw)
     # Reading the grid at the harmonics by two gathers: the matrix is nearly empty.
     at = positions(f0)
     low = np.minimum(at.astype(int), POINTS - 2)
@@ -141,4 +151,5 @@ def say(raw: Floats, f0: float) -> Said:
     return Said(
         (level * 25 - 80).astype(np.float32), np.clip(offset * 0.25, -0.5, 0.5), np.minimum(noise * 25 - 110, -20),
         deviation[:, 0] * 20, levels.reshape(-1, ORDERS, ZONES), pitches,
+        np.clip(np.resize(onset[: ATTACK // PIECES] * 20, ATTACK), -40, 10),
     )  # fmt: skip

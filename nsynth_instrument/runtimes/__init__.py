@@ -81,7 +81,7 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
 
         from .kernel_harmonic import HarmonicKernel
 
-        network = HarmonicKernel(load_file(bundle.path("weights.safetensors")), bundle.network)
+        network = HarmonicKernel(load_file(bundle.path("weights.safetensors")), bundle.network, threads=threads)
     return HarmonicCodec(bundle, network, threads=threads)
 
 

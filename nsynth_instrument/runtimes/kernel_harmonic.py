@@ -6,7 +6,9 @@ fused into single passes over the frames of one note, which then stay in cache.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -50,16 +52,20 @@ class HarmonicKernel:
 
     runtime = "kernel (CPU)"
 
-    def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]) -> None:
+    def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], *, threads: int | None = None) -> None:
+        """threads: notes worked on at once, a thread each; by default one for each processor core."""
+        self.threads = threads or os.cpu_count() or 1
         self._net = Blocks(weights, {k: config[f"{k}_dilations"] for k in ("encoder", "slow", "fast")})
 
     def encode(self, heard: Floats, told: Floats) -> Floats:
         """See `HarmonicNetwork.encode`."""
-        return np.stack([self._encode(h, t) for h, t in zip(heard, told, strict=True)])
+        with ThreadPoolExecutor(self.threads) as pool:
+            return np.stack(list(pool.map(self._encode, heard, told)))
 
     def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         """See `HarmonicNetwork.decode`."""
-        return np.stack([self._decode(c, t, f) for c, t, f in zip(codes, told, told_fast, strict=True)])
+        with ThreadPoolExecutor(self.threads) as pool:
+            return np.stack(list(pool.map(self._decode, codes, told, told_fast)))
 
     def _encode(self, heard: Floats, told: Floats) -> Floats:
         net = self._net

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from .. import audio as sound
 from ..dataset.nsynth import Dataset
-from ..dsp.partials import HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
+from ..dsp.partials import ATTACK, HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
 from ..errors import AudioError, DataError
 
-VERSION = 1
+VERSION = 2
 FRAMES = 500
 """Of a 4 s note."""
 
@@ -38,6 +38,7 @@ def to_bytes(note: Partials) -> dict[str, npt.NDArray[np.generic]]:
         "offset": np.rint(np.sign(note.offset[:, :n]) * np.sqrt(2 * np.abs(note.offset[:, :n])) * 127).astype(np.int8),
         "noise": np.rint((note.noise - QUIETEST) * 1.5).clip(0, 255).astype(np.uint8),
         "deviation": note.deviation.astype(np.float16),
+        "attack": np.rint((note.attack if note.attack is not None else np.zeros(ATTACK)) * 2).astype(np.int8),
     }
 
 
@@ -66,6 +67,10 @@ class Analysed:
     def _deviation(self) -> npt.NDArray[Any]:
         return np.asanyarray(np.load(self.folder / "deviation.npy", mmap_mode="r"))
 
+    @cached_property
+    def _attack(self) -> npt.NDArray[Any]:
+        return np.asanyarray(np.load(self.folder / "attack.npy", mmap_mode="r"))
+
     def note(self, i: int, first: int = 0, frames: int = FRAMES) -> Partials:
         """Note `i`, its `frames` frames from `first`."""
         row = self.index[i]
@@ -77,7 +82,9 @@ class Analysed:
         root = self._offset[here].reshape(frames, n) * np.float32(1 / 127)
         offset[:, :n] = np.sign(root) * root * root / 2
         noise = np.asarray(self._noise[i, first : first + frames] / 1.5 + QUIETEST, dtype=np.float32)
-        return Partials(float(row["f0"]), level, offset, noise, self._deviation[i, first : first + frames].astype(np.float32))
+        deviation = self._deviation[i, first : first + frames].astype(np.float32)
+        attack = None if first else self._attack[i].astype(np.float32) / 2
+        return Partials(float(row["f0"]), level, offset, noise, deviation, attack)
 
 
 def load(root: Path) -> list[Analysed]:
@@ -107,7 +114,7 @@ def _instrument(job: tuple[str, list[Mapping[str, Any]], Path]) -> tuple[str, in
     name, rows, folder = job
     rows = sorted(rows, key=lambda r: (r["pitch"], r["velocity"]))
     index = np.zeros(len(rows), _INDEX)
-    parts: dict[str, list[npt.NDArray[Any]]] = {"level": [], "offset": [], "noise": [], "deviation": []}
+    parts: dict[str, list[npt.NDArray[Any]]] = {"level": [], "offset": [], "noise": [], "deviation": [], "attack": []}
     start = kept = 0
     for row in rows:
         audio = note_sound(row, RATE)

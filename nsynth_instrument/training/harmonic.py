@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ..dsp import timbre
-from ..dsp.partials import BAND_CENTRES, BANDS, HIGHEST, SILENCE, SLOTS, Partials
+from ..dsp.partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, PIECES, SILENCE, SLOTS, Partials
 from ..nets.harmonic import Harmonic, HarmonicConfig
 from .features import FRAMES, Analysed
 from .loop import Batch
@@ -179,6 +179,7 @@ def blend(one: Partials, other: Partials, gain: float) -> Partials:
         offset=np.where(louder, other.offset, one.offset),
         noise=noise.astype(np.float32),
         deviation=np.where(loud, other.deviation, one.deviation),
+        attack=other.attack if loud[: ATTACK // PIECES].mean() > 0.5 else one.attack,
     )
 
 
@@ -199,6 +200,8 @@ def item(a: Partials, row_a: Any, b: Partials, row_b: Any, first: int, peak: flo
         "offset": b.offset,
         "noise": b.noise,
         "deviation": b.deviation,
+        "attack": timbre.pieces(b.attack, frames),
+        "onset": (np.arange(frames) < ATTACK // PIECES if b.attack is not None else np.zeros(frames)).astype(np.float32),
         "peak": np.float32(peak),
         "f0": np.float32(b.f0),
     }
@@ -222,15 +225,15 @@ class WithLoss(torch.nn.Module):
     def forward(
         self, heard: torch.Tensor, heard_told: torch.Tensor, told: torch.Tensor, told_fast: torch.Tensor,
         positions: torch.Tensor, level: torch.Tensor, offset: torch.Tensor, noise: torch.Tensor,
-        deviation: torch.Tensor, peak: torch.Tensor, f0: torch.Tensor,
+        deviation: torch.Tensor, attack: torch.Tensor, onset: torch.Tensor, peak: torch.Tensor, f0: torch.Tensor,
     ) -> dict[str, torch.Tensor]:  # fmt: skip
-        """Scalars: loss, level (dB), offset, noise (dB), deviation (cents), fluctuation (nats)."""
+        """Scalars: loss, level (dB), offset, noise (dB), deviation (cents), fluctuation (nats), attack (dB)."""
         codes = self.net.encode(heard, heard_told)
         if self.training:
             codes = codes + self.net.config.code_noise * torch.randn_like(codes)
         raw = self.net.decode(codes, told, told_fast).float()
-        cuts = [timbre.POINTS, SLOTS, SLOTS, BANDS, 1, timbre.ORDERS * timbre.ZONES, timbre.ORDERS]
-        envelope, correction, shifts, bands, cents, levels, pitches = torch.split(raw, cuts, dim=2)
+        cuts = [timbre.POINTS, SLOTS, SLOTS, BANDS, 1, timbre.ORDERS * timbre.ZONES, timbre.ORDERS, PIECES]
+        envelope, correction, shifts, bands, cents, levels, pitches, onsets = torch.split(raw, cuts, dim=2)
         says = (_read(envelope, positions) + correction) * 25 - 80
         shifts, bands, cents = shifts * 0.25, bands * 25 - 110, cents[:, :, 0] * 20
 
@@ -261,10 +264,11 @@ class WithLoss(torch.nn.Module):
         # What is faint wavers with the noise around it, which is played beside it: the loud partials tell how the sound does.
         carries = weight * frame * 10 ** ((level - loudest) / 40)
         fluctuation = self._fluctuation(level - says, carries, levels, deviation - cents, steady, pitches, positions)
-        loss = by_level + by_offset + 0.7 * by_noise + 0.2 * by_cents + 0.1 * fluctuation
+        by_attack = ((onsets * 20 - attack).abs().mean(dim=2) * onset).sum() / onset.sum().clamp(min=1)
+        loss = by_level + by_offset + 0.7 * by_noise + 0.2 * by_cents + 0.1 * fluctuation + 0.1 * by_attack
         return {
             "loss": loss, "level": by_level, "offset": by_offset, "noise": by_noise, "deviation": by_cents,
-            "fluctuation": fluctuation,
+            "fluctuation": fluctuation, "attack": by_attack,
         }  # fmt: skip
 
     def _fluctuation(
