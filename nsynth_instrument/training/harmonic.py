@@ -27,7 +27,8 @@ class Recipe:
 
     pairs: how often the encoder hears another note of the instrument than the one asked for; near: of those,
     how often within an octave; jitter: semitones by which a target's pitch is moved; held_pitches: keys of no
-    training note; augment: how often a note is altered; blend: how often two instruments sound as one.
+    training note; augment: how often a note is altered; blend: how often two instruments sound as one; still: how often a note
+    stands still, so that what does not move is known as such.
     """
 
     pairs: float = 0.5
@@ -36,6 +37,7 @@ class Recipe:
     held_pitches: tuple[int, ...] = (46, 66, 86)
     augment: float = 0.5
     blend: float = 0.15
+    still: float = 0.05
 
 
 class HarmonicTask:
@@ -80,6 +82,8 @@ class HarmonicTask:
             alter = Alteration.draw(rng)
             a, b = alter(a, first), alter(b, first)
             peak += alter.gain
+        if rng.random() < self.recipe.still:
+            a, b = stilled(a), stilled(b)
         shift = rng.uniform(-self.recipe.jitter, self.recipe.jitter)
         return item(a, rows[0], b, rows[1], first, peak, shift=shift)
 
@@ -121,7 +125,7 @@ class HarmonicTask:
             for at in range(0, len(items), 16):
                 part = items[at : at + 16]
                 for k, v in module(**collate(part)).items():
-                    sums[k] = sums.get(k, 0.0) + float(v) * len(part)
+                    sums[k] = sums.get(k, 0.0) + float(v.detach()) * len(part)
             for k in sums:
                 figures[f"{name}/{k}"] = sums[k] / len(items)
         figures["loss"] = float(np.mean([v for k, v in figures.items() if k.endswith("/level")]))
@@ -181,6 +185,12 @@ def blend(one: Partials, other: Partials, gain: float) -> Partials:
         deviation=np.where(loud, other.deviation, one.deviation),
         attack=other.attack if loud[: ATTACK // PIECES].mean() > 0.5 else one.attack,
     )
+
+
+def stilled(note: Partials) -> Partials:
+    """A note whose frames are all alike: the mean of its own."""
+    level, offset, noise = (np.broadcast_to(x.mean(axis=0), x.shape) for x in (note.level, note.offset, note.noise))
+    return replace(note, level=level, offset=offset, noise=noise, deviation=np.zeros_like(note.deviation), attack=None)
 
 
 def item(a: Partials, row_a: Any, b: Partials, row_b: Any, first: int, peak: float, *, shift: float = 0.0) -> dict[str, Any]:

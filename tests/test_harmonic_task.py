@@ -1,0 +1,72 @@
+"""What the harmonic voice is asked to learn: pairs of notes, blended and altered."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from nsynthset import make  # noqa: E402
+
+from nsynth_instrument.dsp.partials import ATTACK  # noqa: E402
+from nsynth_instrument.nets.harmonic import HarmonicConfig  # noqa: E402
+from nsynth_instrument.training import features  # noqa: E402
+from nsynth_instrument.training.harmonic import CROP, Alteration, HarmonicTask, Recipe, blend, stilled  # noqa: E402
+
+SMALL = HarmonicConfig(encoder=32, encoder_dilations=(1,), slow=32, slow_dilations=(1,), fast=32, fast_dilations=(1,))
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> list[features.Analysed]:
+    folder = tmp_path_factory.mktemp("voice")
+    data = make(
+        folder / "set", splits={"train": [("one", 2), ("two", 3)], "valid": [("three", 2)]}, pitches=range(57, 82, 6), rate=48000
+    )
+    assert dict(features.build(features.rows(data), folder / "features", workers=1)) == {"one": 5, "two": 5, "three": 5}
+    return features.load(folder / "features")
+
+
+def test_a_batch_depends_on_its_seed_alone_and_its_loss_is_finite(analysed: list[features.Analysed]) -> None:
+    task = HarmonicTask(analysed, SMALL, Recipe(blend=0.5, still=0.3, held_pitches=(69,)))
+    assert [i.name for i in task.held_out] == ["three"]
+    once, again, other = (task.batch(np.random.default_rng(seed), 6) for seed in (3, 3, 4))
+    assert all(torch.equal(once[k], again[k]) for k in once)
+    assert not torch.equal(once["level"], other["level"])
+    figures = task.module()(**once)
+    assert all(bool(torch.isfinite(v)) for v in figures.values())
+    assert set(task.validate(task.module().eval())) >= {"loss", "instruments/level", "octave/level", "pitches/attack"}
+
+
+def test_held_out_pitches_are_never_asked_for(analysed: list[features.Analysed]) -> None:
+    task = HarmonicTask(analysed, SMALL, Recipe(jitter=0.0, held_pitches=(69,)))
+    asked = {float(f) for f in task.batch(np.random.default_rng(0), 64)["f0"]}
+    assert 1 < len(asked) <= 8, "two instruments of five keys, one of which is held out"
+    assert not any(435 < f < 445 for f in asked)
+
+
+def test_a_blend_has_the_power_of_both_and_lies_where_the_louder_does(analysed: list[features.Analysed]) -> None:
+    one, two = (next(i for i in analysed if i.name == name).note(0, 0, CROP) for name in ("one", "two"))
+    both = blend(one, two, 6.0)
+    heard = (one.level > -100) & (two.level > -100)
+    power = 10 ** (one.level / 10) + 10 ** ((two.level + 6) / 10)
+    assert np.allclose(10 ** (both.level / 10)[heard], power[heard], rtol=1e-3)
+    assert np.array_equal(both.offset, np.where(two.level + 6 > one.level, two.offset, one.offset))
+
+
+def test_a_stilled_note_moves_no_more(analysed: list[features.Analysed]) -> None:
+    note = stilled(analysed[0].note(0, 0, CROP))
+    for moving in (note.level, note.offset, note.noise, note.deviation):
+        assert not np.ptp(moving, axis=0).any()
+
+
+def test_an_alteration_fades_by_the_clock_of_the_note(analysed: list[features.Analysed]) -> None:
+    alter = Alteration(np.zeros(96, np.float32), gain=-3.0, floor=-300.0, decay=10.0)
+    note = analysed[0].note(0, 100, 40)
+    loud = note.level > -60
+    lost = (alter(note, 100).level - note.level)[loud]
+    seconds = np.broadcast_to((np.arange(40)[:, None] + 100) / 125, note.level.shape)[loud]
+    assert np.allclose(lost, -3 - 10 * seconds, atol=0.01)
+
+
+def test_attacks_are_kept_with_the_features(analysed: list[features.Analysed]) -> None:
+    assert analysed[0].note(0, 0, CROP).attack.shape == (ATTACK,)
+    assert analysed[0].note(0, 4, CROP).attack is None, "features that begin later have none"
