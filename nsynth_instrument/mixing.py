@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,8 +19,10 @@ from .trajectories import FINE, RELEASE, arc, line, read_at, stretch
 
 Floats = npt.NDArray[np.float32]
 
-REACH = 9
-"""Semitones from a known note at which its details no longer help."""
+REACH = 14.0
+"""Semitones from a known note over which its details fade to 1/e."""
+LEAST = 0.02
+"""A share of details that nobody hears."""
 STEP = 4
 """Semitones between the keys beyond the known ones at which an instrument's level is asked for."""
 LAYERS = (1, 25, 75, 127)
@@ -138,13 +141,13 @@ def details(instrument: Instrument, note: Note, weight: float | Floats = 1.0, at
     """What is added of an instrument's own details: all of them at a known note, fading with distance in pitch.
 
     weight: of the instrument in the note, one number or (4 frames,); at: where it is read, see `Kept`. Measured: at a known
-    key they bring a note to the bound of the analysis; a quarter of an octave away half of them helps; from nine semitones on
-    none does.
+    key they bring a note to the bound of the analysis; a semitone away all of them help, four away three quarters, and an octave
+    away still a half.
     """
     out: list[Kept] = []
     if instrument.detail is not None:
         for i, share in instrument.around(note):
-            near = share * max(0.0, 1 - abs(note.pitch - int(instrument.pitches[i])) / REACH)
-            if near > 0:
+            near = share * math.exp(-abs(note.pitch - int(instrument.pitches[i])) / REACH)
+            if near > LEAST:
                 out.append(Kept(instrument.detail, i, np.multiply(weight, near, dtype=np.float32), at))
     return out
