@@ -258,3 +258,18 @@ def test_command_options_that_cannot_be_meant(font, tmp_path, option):
     words = ["build", str(tmp_path / "o"), "--soundfont", str(font), *option.split()]
     with pytest.raises(UsageError):
         CliRunner().invoke(dataset, words, catch_exceptions=False)
+
+
+def test_each_soundfont_has_keys_and_velocities_of_its_own(font, tmp_path):
+    other = write_small(tmp_path / "other.sf2")
+    fonts = ["--soundfont", str(font), "--soundfont", str(other)]
+    grids = ["--pitches", "60", "--velocities", "40,127", "--pitches", "48-72/12", "--velocities", "100"]
+    result = CliRunner().invoke(dataset, ["build", str(tmp_path / "out"), *fonts, *grids], standalone_mode=False)
+    assert result.exception is None
+    keys = {font.name: set(), other.name: set()}
+    for split in ("train", "valid", "test"):
+        for e in json.loads((tmp_path / "out" / split / "examples.json").read_text()).values():
+            keys[e["soundfont"]].add((e["pitch"], e["velocity"]))
+    assert keys == {font.name: {(60, 40), (60, 127)}, other.name: {(48, 100), (60, 100), (72, 100)}}
+    result = CliRunner().invoke(dataset, ["build", str(tmp_path / "no"), *fonts, *grids, "--pitches", "60"], standalone_mode=False)
+    assert isinstance(result.exception, UsageError)

@@ -20,7 +20,7 @@ def dataset() -> None:
 @click.option("--soundfont", "soundfonts", multiple=True, required=True, type=click.Path(path_type=Path), help="May be repeated.")
 @click.option("--rate", type=click.Choice(["16000", "48000"]), default="16000", show_default=True, help="Hz.")
 @click.option("--pitches", multiple=True, default=["keys"], show_default=True, help="keys, full, 60, 21-108/2; or per soundfont.")
-@click.option("--velocities", default="25,50,75,100,127", show_default=True, help="1..127, with commas.")
+@click.option("--velocities", multiple=True, default=["25,50,75,100,127"], show_default=True, help="1..127; or per soundfont.")
 @click.option("--instruments", default="", help="Only these: families, programs (0-7), preset names (*piano*), with commas.")
 @click.option("--hold-out", default="", help="Put these into test: as for --instruments.")
 @click.option("--split", default="90,5,5", show_default=True, help="Percent of train, valid and test, by GM program.")
@@ -34,7 +34,7 @@ def build(
     soundfonts: tuple[Path, ...],
     rate: str,
     pitches: tuple[str, ...],
-    velocities: str,
+    velocities: tuple[str, ...],
     instruments: str,
     hold_out: str,
     split: str,
@@ -49,15 +49,19 @@ def build(
     Notes are held for 3 s and released for 1 s, dry, mono, 16 bits. An interrupted build goes on when the same
     command is given again.
     """
+    from ..errors import UsageError
     from ..notes import NoteGrid
     from .build import build as run
     from .plan import BuildPlan
 
-    layers = _numbers(velocities, "--velocities")
+    layers = [_numbers(v, "--velocities") for v in velocities]
+    count = max(len(pitches), len(layers))
+    if {len(pitches), len(layers)} - {1, count}:
+        raise UsageError("give --pitches and --velocities once for all, or once for each --soundfont")
     _, valid, test = _split(split)
     plan = BuildPlan(
         soundfonts=soundfonts,
-        grids=tuple(NoteGrid.parse(p, layers) for p in pitches),
+        grids=tuple(NoteGrid.parse(pitches[i % len(pitches)], layers[i % len(layers)]) for i in range(count)),
         rate=int(rate),
         valid=valid,
         test=test,

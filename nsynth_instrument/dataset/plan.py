@@ -62,7 +62,7 @@ class BuildPlan:
         if len({p.name for p in self.soundfonts}) < len(self.soundfonts):
             raise UsageError("two soundfonts have the same file name; give each once, or rename one")
         if len(self.grids) not in (1, len(self.soundfonts)):
-            raise UsageError("give --pitches once for all, or once for each --soundfont")
+            raise UsageError("give --pitches and --velocities once for all, or once for each --soundfont")
         if min(self.valid, self.test) < 0 or self.valid + self.test > 90:
             raise UsageError(f"a split of {self.valid} % valid and {self.test} % test leaves too little to train on")
 
