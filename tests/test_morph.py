@@ -17,7 +17,7 @@ from nsynth_instrument.codes import Morph
 from nsynth_instrument.dsp import detail, levels, timbre
 from nsynth_instrument.dsp.align import align, fallen, onset
 from nsynth_instrument.dsp.loudness import loudest
-from nsynth_instrument.dsp.partials import BANDS, SLOTS, Partials, silenced, synthesise
+from nsynth_instrument.dsp.partials import ATTACK, BANDS, SLOTS, Partials, silenced, synthesise
 from nsynth_instrument.errors import NsynthError, UsageError
 from nsynth_instrument.instruments import read_bank
 from nsynth_instrument.mixing import LAYERS, Mixed, Mixer, _around, details
@@ -182,7 +182,7 @@ def test_features_are_made_as_loud_as_asked_but_silence_is_not_raised() -> None:
 def test_details_are_read_elsewhere_and_weighted_over_time() -> None:
     frames = 200
     ramp = np.repeat(np.arange(frames, dtype=np.float32)[:, None], SLOTS, axis=1)
-    one = detail.Detail(ramp, ramp[:, :BANDS], ramp * 0, ramp[:, 0])
+    one = detail.Detail(ramp, ramp[:, :BANDS], ramp * 0, ramp[:, 0], np.zeros(ATTACK, np.float32))
     moved = detail.read_at(one, np.minimum(np.arange(frames) * 0.5, frames - 1).astype(np.float32))
     assert moved.level[100, 0] == 50 and moved.deviation[101] == 50.5
     zero = np.zeros((frames, SLOTS), np.float32)
