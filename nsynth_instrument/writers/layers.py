@@ -143,9 +143,10 @@ def _alike(pairs: Sequence[tuple[Zone, Zone]], folder: Path, rate: int, least: f
     found: list[float] = []
     for a, b in pairs:
         x, y = read(folder / a.file)[0], read(folder / b.file)[0]
-        n = min(len(x), len(y)) // (rate // 10)
+        hop = min(rate // 10, len(x), len(y))
+        n = min(len(x), len(y)) // hop
         cut = slice(n // 8, max(n * 3 // 4, n // 8 + 1))
-        x, y = (s[: n * (rate // 10)].reshape(n, -1)[cut] for s in (x, y))
+        x, y = (s[: n * hop].reshape(n, hop)[cut] for s in (x, y))
         loud = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
         found += ((x * y).sum(axis=1)[loud > 0] / loud[loud > 0]).tolist()
     return bool(found) and float(np.median(found)) > least
