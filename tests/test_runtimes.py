@@ -251,6 +251,11 @@ def test_what_cannot_be_run_says_why(model: Bundle) -> None:
         WaveNetKernel({"decoder.start.bias": np.zeros(3)}, CONFIG)
     with pytest.raises(BundleError, match="--runtime torch"):
         WaveNetKernel({}, replace(CONFIG, width=9))
+    from nsynth_instrument.runtimes.onnx import WaveNetOnnx
+
+    encoder, condition = model.path("encoder.onnx"), model.path("condition.onnx")
+    with pytest.raises(BundleError, match="step asks for input, as other versions' do"):
+        WaveNetOnnx(encoder, condition, condition, CONFIG).decode(**request(CONFIG))
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="--device cpu"):
             open_codec(model, "torch", device="cuda")

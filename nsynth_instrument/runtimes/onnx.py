@@ -236,6 +236,10 @@ class _Bound:
         self._there = {n: ort.OrtValue.ortvalue_from_numpy(np.zeros(s, np.float32), place, 0) for n, s in shapes.items()}
         self._there["step"] = ort.OrtValue.ortvalue_from_numpy(np.zeros((), np.int64), place, 0)
         self._binding = session.io_binding()
+        unknown = {i.name for i in session.get_inputs()} - self._there.keys()
+        if unknown:
+            names = ", ".join(sorted(unknown)[:3])
+            raise BundleError(f"the model's step asks for {names}, as other versions' do; export or import the model again")
         # What a network does not hear is no input of its graph.
         for name in {i.name for i in session.get_inputs()}:
             self._binding.bind_ortvalue_input(name, self._there[name])
