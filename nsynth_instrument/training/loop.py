@@ -92,9 +92,11 @@ class Run:
         Raises DataError when a checkpoint is damaged or is another network's.
         """
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
 
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.task, self.schedule = folder, task, schedule
+        AcceleratorState._reset_state()  # a run of another precision may have been in this process
         self.accelerator = Accelerator(mixed_precision=_precision(schedule.precision))
         torch.manual_seed(schedule.seed)
         plain = task.module()
