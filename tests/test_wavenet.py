@@ -206,7 +206,7 @@ def test_train_and_export_as_commands(tones: Path, tmp_path: Path) -> None:
     assert done.stdout.strip() == str(run)
     assert "valid: " in done.stderr
     with pytest.raises(DataError, match="another network"):
-        CliRunner().invoke(train, ["wavenet-guided", *asked[1:]], catch_exceptions=False)
+        CliRunner().invoke(train, ["wavenet-h512", *asked[1:]], catch_exceptions=False)
     out = tmp_path / "models" / "small"
     done = CliRunner().invoke(export, [str(run), "--out", str(out), "--licence", "MIT"], catch_exceptions=False)
     assert done.stdout.strip() == str(out)
