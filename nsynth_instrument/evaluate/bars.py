@@ -19,6 +19,7 @@ from ..codecs.harmonic import HarmonicCodec
 from ..codes import Morph, frames_for
 from ..dataset.example import Example
 from ..dsp.distance import log_spectral_distance
+from ..dsp.hiss import CLEAN, hiss
 from ..dsp.loudness import RATE as LOUDNESS_RATE
 from ..dsp.loudness import loudest
 from ..dsp.partials import RATE as PARTIALS_RATE
@@ -35,6 +36,8 @@ ALIKE = 0.7
 
 Tell = Callable[[str], None]
 
+SUNG = (28, 96)
+"""Keys at which a note must sing."""
 AWAY = (12, -12, 3, -3)
 """Semitones from the one note that is known."""
 LIVELY = {"strings": (48, 49), "choir": (52, 53), "flute": (73,), "organ": (19,), "trumpet": (56,)}
@@ -62,6 +65,7 @@ class Bar:
 def bars(codec: Codec, data: Sequence[Example], *, notes: int, seed: int, tell: Tell) -> Iterator[Bar]:
     """Every figure in turn. notes: drawn for each."""
     yield from _distances(codec, data, notes, seed, tell)
+    yield from _singing(codec, data, notes, seed, tell)
     yield from _away(codec, data, notes, seed, tell)
     yield from _keyboard(codec, data, max(1, notes // 12), seed, tell)
     yield from _movements(codec, data, max(2, notes // 10), seed, tell)
@@ -111,6 +115,29 @@ def _distances(codec: Codec, data: Sequence[Example], notes: int, seed: int, tel
             value, median = _both(_lsd(heard, made))
             what = "LSD of a bank note at its own key, with details"
             yield Bar(what, "dB", value, len(heard), "4.1", "4.2", value <= 4.2, (median,))
+
+
+def _singing(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell: Tell) -> Iterator[Bar]:
+    """Notes of held-out instruments at their own keys: whether the fundamental is in place, and no noise where there was none."""
+    drawn = draw(data, notes, seed, also=lambda e: held_out(e) and SUNG[0] <= e.pitch <= SUNG[1])
+    if not drawn:
+        return
+    tell(f"pitch and hiss: {len(drawn)} notes")
+    heard = _heard(codec, drawn)
+    keys = [r.note for r in heard]
+    codes = codec.encode([r.audio for r in heard], keys)
+    made = [fit(a, len(r.audio)) for a, r in zip(codec.decode(codes, keys), heard, strict=True)]
+    off = np.abs([cents_off(a, codec.rate, r.note.pitch) for a, r in zip(made, heard, strict=True) if r.pitched])
+    if len(off):
+        share = 100 * float(np.mean(off <= 10))  # not a number is not in tune
+        yield Bar(f"notes within 10 cents, keys {SUNG[0]} to {SUNG[1]}", "%", share, len(off), "33", "95", share >= 95)
+    fast = [[resample(x, codec.rate, PARTIALS_RATE) for x in (r.audio, a)] for r, a in zip(heard, made, strict=True)]
+    noise = np.array([hiss(*pair, k.pitch) for pair, k in zip(fast, keys, strict=True)])
+    noise = noise[np.isfinite(noise)]
+    if len(noise):
+        share = 100 * float(np.mean(noise <= CLEAN))
+        others = (("median of the loudest band, dB", float(np.median(noise))), ("worst, dB", float(noise.max())))
+        yield Bar("notes without hiss where the recording has none", "%", share, len(noise), "", "100", share == 100, others)
 
 
 def _away(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell: Tell) -> Iterator[Bar]:
