@@ -131,8 +131,11 @@ def _singing(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell:
     if len(off):
         share = 100 * float(np.mean(off <= 10))  # not a number is not in tune
         yield Bar(f"notes within 10 cents, keys {SUNG[0]} to {SUNG[1]}", "%", share, len(off), "33", "95", share >= 95)
-    fast = [[resample(x, codec.rate, PARTIALS_RATE) for x in (r.audio, a)] for r, a in zip(heard, made, strict=True)]
-    noise = np.array([hiss(*pair, k.pitch) for pair, k in zip(fast, keys, strict=True)])
+
+    def fast(sound: Audio) -> Audio:
+        return resample(sound, codec.rate, PARTIALS_RATE)
+
+    noise = np.array([hiss(fast(r.audio), fast(a), r.note.pitch) for r, a in zip(heard, made, strict=True)])
     noise = noise[np.isfinite(noise)]
     if len(noise):
         share = 100 * float(np.mean(noise <= CLEAN))
