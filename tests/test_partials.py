@@ -7,7 +7,7 @@ import pytest
 
 from nsynth_instrument.dsp import partials
 from nsynth_instrument.dsp.distance import log_spectral_distance
-from nsynth_instrument.dsp.partials import HOP, RATE, analyse, measure_f0, synthesise
+from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE, analyse, measure_f0, synthesise
 from nsynth_instrument.notes import hz
 
 SECONDS = np.arange(2 * RATE) / RATE
@@ -89,6 +89,14 @@ def test_an_attack_sounds_when_it_did_and_not_before(late: int) -> None:
     assert energy[1] <= 0.03 * energy[0]
     after = slice(silent + RATE // 250, silent + RATE // 50)
     assert np.square(again[after]).sum() == pytest.approx(np.square(sound[after]).sum(), rel=0.2)
+
+
+def test_an_attack_ends_without_a_click() -> None:
+    note = analyse(tone(440.0, [0.3]), 69)
+    loud = synthesise(replace(note, attack=np.full(ATTACK, 6.0, np.float32)), np.random.default_rng(0), noise=False)
+    end = ATTACK * HOP // PIECES
+    steps = np.abs(np.diff(loud, n=2))
+    assert steps[end - 100 : end + 100].max() < 1.3 * steps[end + 2000 : end + 6000].max()
 
 
 def test_silence_is_analysed_without_a_warning() -> None:

@@ -309,7 +309,9 @@ def synthesise(note: Partials, rng: np.random.Generator, *, noise: bool = True) 
         out += noise_bands(note.noise, rng)
     if note.attack is not None:
         part = HOP // PIECES
-        gain = np.interp(np.arange(ATTACK * part), np.arange(ATTACK) * part + part // 2, 10 ** (note.attack / 20))
+        # It fades out over its last quarter: a level that jumped where it ends would click.
+        shaped = note.attack * np.minimum(1, np.arange(ATTACK)[::-1] / (ATTACK // 4))
+        gain = np.interp(np.arange(ATTACK * part), np.arange(ATTACK) * part + part // 2, 10 ** (shaped / 20))
         out[: len(gain)] *= gain[: len(out)]
     return out
 
