@@ -30,8 +30,6 @@ MEASURED = 24
 """Of all places, those that are baked and measured at most, until one is seamless."""
 WORSE = 0.1
 """Of likeness, what a loop may give up to have its key's own pitch."""
-SURE = 0.5
-"""Of a note's wander: where it keeps this near to its key, a part of it is not seen elsewhere either."""
 CLEAR = 0.95
 """Of each limit, what a seam may reach: another's measurement, and 16 bits, change the last percent."""
 RIPPLED, EARLY, LONG = 0.05, 0.01, 0.004
@@ -118,8 +116,8 @@ def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) ->
     likeness = autocorrelation(held, squares, round(LONGEST * rate) + 1)
     own, key = follow(likeness, rate / f0_hz), rate / f0_hz
     lengths = {cycle: _lengths(likeness, cycle, rate, longest=len(held)) for cycle in (key, own)}
-    cycles, off, doubt = [own], abs(1200 * math.log2(key / own)), wander(held, rate, f0_hz)
-    if off <= doubt + CENTS and lengths[key] and lengths[own]:
+    cycles = [own]
+    if abs(1200 * math.log2(key / own)) <= wander(held, rate, f0_hz) + CENTS and lengths[key] and lengths[own]:
         alike_key, alike_own = (likeness[lengths[cycle][0]] for cycle in (key, own))
         cycles = [key, own] if alike_key > alike_own - WORSE else [own]
     for cycle in cycles:
@@ -130,8 +128,6 @@ def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) ->
         for _, at, length in sorted(places)[:MEASURED]:
             found = _baked(audio, rate, low + at, length, cycle, window, high)
             if found.seam.excess <= CLEAR:
-                if cycle == key and off <= SURE * doubt:
-                    return found  # `judge` would hold it against the key as well, and find the same
                 seam = judge(bake(audio, found), rate, found.start, found.end, f0_hz)
                 if seam.seamless:
                     return replace(found, seam=seam)
