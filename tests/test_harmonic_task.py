@@ -1,5 +1,8 @@
 """What the harmonic voice is asked to learn: pairs of notes, blended and altered."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -65,6 +68,18 @@ def test_an_alteration_fades_by_the_clock_of_the_note(analysed: list[features.An
     lost = (alter(note, 100).level - note.level)[loud]
     seconds = np.broadcast_to((np.arange(40)[:, None] + 100) / 125, note.level.shape)[loud]
     assert np.allclose(lost, -3 - 10 * seconds, atol=0.01)
+
+
+def test_what_another_version_kept_is_analysed_again(tmp_path: Path) -> None:
+    data = make(tmp_path / "set", splits={"train": [("one", 2)]}, pitches=range(60, 62), rate=48000)
+    rows, root = features.rows(data), tmp_path / "features"
+    assert dict(features.build(rows, root, workers=1)) == {"one": 2}
+    assert dict(features.build(rows, root, workers=1)) == {}
+    about = root / "one" / "about.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "version": features.VERSION - 1}))
+    assert features.load(root) == []
+    assert dict(features.build(rows, root, workers=1)) == {"one": 2}
+    assert len(features.load(root)[0].index) == 2
 
 
 def test_attacks_are_kept_with_the_features(analysed: list[features.Analysed]) -> None:

@@ -22,6 +22,7 @@ from .. import audio as sound
 from ..dataset.nsynth import Dataset
 from ..dsp.partials import ATTACK, HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
 from ..errors import AudioError, DataError
+from .kept import kept
 
 VERSION = 2
 FRAMES = 500
@@ -89,12 +90,7 @@ class Analysed:
 
 def load(root: Path) -> list[Analysed]:
     """All instruments analysed so far under a features folder, by name."""
-    out = []
-    for folder in sorted(p.parent for p in root.glob("*/about.json")):
-        about = json.loads((folder / "about.json").read_text("utf-8"))
-        if about["version"] == VERSION:
-            out.append(Analysed(folder.name, folder, np.load(folder / "index.npy"), about))
-    return out
+    return [Analysed(name, root / name, np.load(root / name / "index.npy"), about) for name, about in kept(root, VERSION).items()]
 
 
 def build(
@@ -104,7 +100,8 @@ def build(
 
     notes: by instrument, rows as `rows` has them.
     """
-    todo = [(name, list(rows), root / name) for name, rows in notes.items() if not (root / name / "about.json").exists()]
+    there = kept(root, VERSION)
+    todo = [(name, list(rows), root / name) for name, rows in notes.items() if name not in there]
     root.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         yield from pool.map(_instrument, todo)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from .. import audio as sound
 from .features import NOTE, note_sound
+from .kept import kept
 
 VERSION = 1
 SECONDS = 4.0
@@ -53,12 +54,7 @@ class Recorded:
 
 def load(root: Path) -> list[Recorded]:
     """All instruments kept so far under a folder, by name."""
-    out = []
-    for folder in sorted(p.parent for p in root.glob("*/about.json")):
-        about = json.loads((folder / "about.json").read_text("utf-8"))
-        if about["version"] == VERSION:
-            out.append(Recorded(folder.name, folder, np.load(folder / "index.npy"), about))
-    return out
+    return [Recorded(name, root / name, np.load(root / name / "index.npy"), about) for name, about in kept(root, VERSION).items()]
 
 
 def build(
@@ -68,8 +64,8 @@ def build(
 
     notes: by instrument, rows as `features.rows` has them.
     """
-    fresh = [n for n in notes if not (root / n / "about.json").exists()]
-    todo = [(n, list(notes[n]), root / n, rate, hop) for n in fresh]
+    there = kept(root, VERSION)
+    todo = [(n, list(notes[n]), root / n, rate, hop) for n in notes if n not in there]
     root.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         yield from pool.map(_instrument, todo)
