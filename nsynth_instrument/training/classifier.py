@@ -14,6 +14,7 @@ from ..dataset.nsynth import Dataset
 from ..nets.classifier import LONG, PER_STEP, SAMPLES, Classifier, ClassifierConfig, spectrograms
 from .loop import Batch
 from .recordings import Recorded
+from .split import Split
 
 HOP = 512
 """Samples per level that `recordings` keeps; the classifier itself asks for none."""
@@ -30,7 +31,8 @@ class ClassifierRecipe:
     """What notes go through before they are heard.
 
     shift: semitones by which a spectrum is moved, its key with it, half of the time: so that every key is heard of every
-    instrument; detune: cents beside that; curve: dB, deviation of an equaliser's knots; floor: how often noise lies under it.
+    instrument; detune: cents beside that; curve: dB, deviation of an equaliser's knots; floor: how often noise lies under it;
+    smoothing: of the keys' labels.
     """
 
     shift: int = 2
@@ -45,18 +47,14 @@ def labels(data: Path) -> Labels:
     return {(n.instrument_str, n.pitch, n.velocity): n.qualities for n in Dataset.open(data, skip_damaged=True)}
 
 
-class ClassifierTask:
+class ClassifierTask(Split[Recorded]):
     """Batches from recordings, the loss, and validation on instruments never trained on."""
 
     def __init__(
         self, instruments: Sequence[Recorded], known: Labels, config: ClassifierConfig, recipe: ClassifierRecipe
     ) -> None:
         self.config, self.recipe, self.known = config, recipe, known
-        self.instruments = [i for i in instruments if i.about["split"] == "train" and len(i.index) >= 4]
-        self.held_out = [i for i in instruments if i.about["split"] != "train"]
-        # Square roots of sizes: many notes of one sound teach less than as many of several.
-        sizes = np.sqrt([len(i.index) for i in self.instruments])
-        self.odds = sizes / sizes.sum()
+        super().__init__(instruments)
 
     def module(self) -> torch.nn.Module:
         """The network with its loss."""

@@ -18,7 +18,7 @@ MODELS = Path("exports/models")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="How long.  [default: until interrupted]")
 @click.option("--finish", is_flag=True, help="Let the learning rate fall to 0 over these minutes; writes the best only.")
 @click.option("--init", type=click.Path(path_type=Path, dir_okay=False), help="First weights, a safetensors file.")
-@click.option("--cache", type=_FOLDER, help="Where prepared data is kept.  [default: DATA-KIND, beside DATA]")
+@click.option("--cache", type=_FOLDER, help="Where prepared data is kept.  [default: DATA-features or DATA-recordings]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Processor cores to use.  [default: all]")
 @click.option("--skip-damaged", is_flag=True, help="Leave out notes of DATA that cannot be read.")
 def train(
@@ -52,7 +52,7 @@ def train(
     chosen = load(plan)
     if threads:
         torch.set_num_threads(threads)
-    folder = cache or data.with_name(f"{data.name}-{chosen.kind}")
+    folder = cache or data.with_name(f"{data.name}-{chosen.hears}")
 
     def told(name: str, notes: int) -> None:
         click.echo(f"{name}: {notes} notes", err=True)

@@ -90,7 +90,8 @@ class Analysed:
 
 def load(root: Path) -> list[Analysed]:
     """All instruments analysed so far under a features folder, by name."""
-    return [Analysed(name, root / name, np.load(root / name / "index.npy"), about) for name, about in kept(root, VERSION).items()]
+    there = kept(root, version=VERSION)
+    return [Analysed(name, root / name, np.load(root / name / "index.npy"), about) for name, about in there.items()]
 
 
 def build(
@@ -100,7 +101,7 @@ def build(
 
     notes: by instrument, rows as `rows` has them.
     """
-    there = kept(root, VERSION)
+    there = kept(root, version=VERSION)
     todo = [(name, list(rows), root / name) for name, rows in notes.items() if name not in there]
     root.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:

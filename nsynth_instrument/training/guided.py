@@ -22,6 +22,7 @@ from ..nets.wavenet import Guided
 from ..nets.wavenet_config import WaveNetConfig
 from .features import FRAMES, Analysed, note_sound
 from .loop import Batch
+from .split import Split
 
 Floats = npt.NDArray[np.float32]
 
@@ -49,7 +50,7 @@ class GuidedRecipe:
     held_pitches: tuple[int, ...] = (46, 66, 86)
 
 
-class GuidedTask:
+class GuidedTask(Split[Analysed]):
     """Batches from recordings and their features, the loss, and validation on instruments and pitches never trained on."""
 
     def __init__(
@@ -62,12 +63,7 @@ class GuidedTask:
         """rows: of the recordings, by instrument; see `features.rows`."""
         self.config, self.recipe = config, recipe
         self.recordings = {n: {(r["pitch"], r["velocity"]): r for r in notes} for n, notes in rows.items()}
-        self.instruments = [i for i in instruments if i.about["split"] == "train" and len(i.index) >= 4]
-        self.held_out = [i for i in instruments if i.about["split"] != "train"]
-        self.train_rows = [np.flatnonzero(~np.isin(i.index["pitch"], recipe.held_pitches)) for i in self.instruments]
-        # Square roots of sizes: many notes of one sound teach less than as many of several.
-        sizes = np.sqrt([len(r) for r in self.train_rows])
-        self.odds = sizes / sizes.sum()
+        super().__init__(instruments, recipe.held_pitches)
 
     def module(self) -> torch.nn.Module:
         """The network; its forward is the loss."""
@@ -77,7 +73,7 @@ class GuidedTask:
         """`size` crops: onsets, releases, and anywhere."""
         items = []
         for _ in range(size):
-            which = int(rng.choice(len(self.instruments), p=self.odds))
+            which = self.one(rng)
             row = int(rng.choice(self.train_rows[which]))
             items.append(self._item(self.instruments[which], row, self._first(rng), float(rng.normal(0, self.recipe.gain))))
         return _collate(items)

@@ -15,6 +15,7 @@ from ..dsp.partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, PIECES, SILENCE
 from ..nets.harmonic import Harmonic, HarmonicConfig
 from .features import FRAMES, Analysed
 from .loop import Batch
+from .split import Split
 
 CROP = 160
 FLOOR = 80.0
@@ -40,17 +41,12 @@ class Recipe:
     still: float = 0.05
 
 
-class HarmonicTask:
+class HarmonicTask(Split[Analysed]):
     """Batches from analysed instruments, the loss, and validation on instruments and pitches never trained on."""
 
     def __init__(self, instruments: Sequence[Analysed], config: HarmonicConfig, recipe: Recipe) -> None:
         self.config, self.recipe = config, recipe
-        self.instruments = [i for i in instruments if i.about["split"] == "train" and len(i.index) >= 4]
-        self.held_out = [i for i in instruments if i.about["split"] != "train"]
-        self.train_rows = [np.flatnonzero(~np.isin(i.index["pitch"], recipe.held_pitches)) for i in self.instruments]
-        # Square roots of sizes: a piano of 215 notes is heard more than a taiko of 20, but not ten times as often.
-        sizes = np.sqrt([len(r) for r in self.train_rows])
-        self.odds = sizes / sizes.sum()
+        super().__init__(instruments, recipe.held_pitches)
 
     def module(self) -> torch.nn.Module:
         """The network with its loss."""
@@ -61,7 +57,7 @@ class HarmonicTask:
         return collate([self._item(rng) for _ in range(size)])
 
     def _item(self, rng: np.random.Generator) -> dict[str, Any]:
-        which = int(rng.choice(len(self.instruments), p=self.odds))
+        which = self.one(rng)
         instrument, known = self.instruments[which], self.train_rows[which]
         target = int(rng.choice(known))
         source = self._partner(instrument, known, target, rng) if rng.random() < self.recipe.pairs else target
@@ -72,7 +68,7 @@ class HarmonicTask:
         peak = float(rows["peak"][1])
         if rng.random() < self.recipe.blend:
             gain = float(rng.normal(0, 6))
-            other = int(rng.choice(len(self.instruments), p=self.odds))
+            other = self.one(rng)
             second = self._beside(other, rows[0]) + self._beside(other, rows[1])
             if len(second) == 2:
                 there = self.instruments[other]

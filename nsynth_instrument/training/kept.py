@@ -1,4 +1,4 @@
-"""What is kept of a dataset's instruments: one folder each, whose `about.json` comes last and says in which version."""
+"""What is kept of a dataset's instruments: one folder each, whose `about.json` comes last and says how it was made."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 
-def kept(root: Path, version: int) -> dict[str, dict[str, Any]]:
-    """What is remembered of each instrument below `root` that is kept in `version`, by name; another's must be made anew."""
+def kept(root: Path, **asked: int) -> dict[str, dict[str, Any]]:
+    """What is remembered of each instrument below `root`, by name, of which `asked` is true; another must be made anew.
+
+    asked: `version`, and what else decides.
+    """
     found = {}
     for path in sorted(root.glob("*/about.json")):
         about = json.loads(path.read_text("utf-8"))
-        if about["version"] == version:
+        if all(about.get(k) == v for k, v in asked.items()):
             found[path.parent.name] = about
     return found

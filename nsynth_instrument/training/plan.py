@@ -41,6 +41,11 @@ class TrainingPlan:
                             "[recipe] and [schedule]; compare it with a shipped one, " + ", ".join(shipped()))  # fmt: skip
         return cls(name, values["kind"], *(dict(values.get(k, {})) for k in ("network", "recipe", "schedule")))
 
+    @property
+    def hears(self) -> str:
+        """What is kept of a dataset for it, so that plans which hear the same share it: "features" or "recordings"."""
+        return "features" if self.kind == "harmonic" or self.network.get("guide") else "recordings"
+
     def to_dict(self) -> dict[str, Any]:
         """As TOML has it, and `of` reads it."""
         return {"kind": self.kind, "network": self.network, "recipe": self.recipe, "schedule": self.schedule}
@@ -72,6 +77,17 @@ def prepare(
 
     schedule = with_overrides(Schedule(), plan.schedule)
     rows = features.rows(data, skip_damaged=skip_damaged)
+
+    def analysed() -> list[features.Analysed]:
+        for name, notes in features.build(rows, cache):
+            progress(name, notes)
+        return [i for i in features.load(cache) if i.name in rows]
+
+    def recorded(rate: int, hop: int) -> list[recordings.Recorded]:
+        for name, notes in recordings.build(rows, cache, rate=rate, hop=hop):
+            progress(name, notes)
+        return [i for i in recordings.load(cache) if i.name in rows]
+
     task: Task
     try:
         if plan.kind == "wavenet":
@@ -82,43 +98,32 @@ def prepare(
                 from .guided import GuidedRecipe, GuidedTask
 
                 asked_of = GuidedRecipe(**plan.recipe)
-                for name, notes in features.build(rows, cache):
-                    progress(name, notes)
-                task = GuidedTask([i for i in features.load(cache) if i.name in rows], rows, config, asked_of)
+                task = GuidedTask(analysed(), rows, config, asked_of)
             else:
                 from .wavenet import WaveNetRecipe, WaveNetTask
 
                 recipe = WaveNetRecipe(**plan.recipe)
-                for name, notes in recordings.build(rows, cache, rate=config.rate, hop=config.hop):
-                    progress(name, notes)
-                task = WaveNetTask([i for i in recordings.load(cache) if i.name in rows], config, recipe)
+                task = WaveNetTask(recorded(config.rate, config.hop), config, recipe)
         elif plan.kind == "classifier":
-            from ..nets.classifier import RATE as HEARD
-            from ..nets.classifier import ClassifierConfig
-            from .classifier import HOP as STEP
-            from .classifier import ClassifierRecipe, ClassifierTask, labels
+            from ..nets import classifier as ears
+            from .classifier import HOP, ClassifierRecipe, ClassifierTask, labels
 
-            ears, notes_wanted = ClassifierConfig.from_dict(dict(plan.network)), ClassifierRecipe(**plan.recipe)
-            for name, notes in recordings.build(rows, cache, rate=HEARD, hop=STEP):
-                progress(name, notes)
-            task = ClassifierTask([i for i in recordings.load(cache) if i.name in rows], labels(data), ears, notes_wanted)
+            shape, wanted = ears.ClassifierConfig.from_dict(dict(plan.network)), ClassifierRecipe(**plan.recipe)
+            task = ClassifierTask(recorded(ears.RATE, HOP), labels(data), shape, wanted)
         elif plan.kind == "spectral":
-            from ..dsp.spectra import RATE
+            from ..dsp import spectra
             from ..nets.spectral_config import SpectralConfig
-            from .spectral import HOP, SpectralRecipe, SpectralTask
+            from .spectral import HOP as FRAME
+            from .spectral import SpectralRecipe, SpectralTask
 
-            form, wanted = SpectralConfig.of(plan.network), SpectralRecipe(**plan.recipe)
-            for name, notes in recordings.build(rows, cache, rate=RATE, hop=HOP):
-                progress(name, notes)
-            task = SpectralTask([i for i in recordings.load(cache) if i.name in rows], form, wanted)
+            form, to_do = SpectralConfig.of(plan.network), SpectralRecipe(**plan.recipe)
+            task = SpectralTask(recorded(spectra.RATE, FRAME), form, to_do)
         else:
             from ..nets.harmonic import HarmonicConfig
             from .harmonic import HarmonicTask, Recipe
 
-            shape, asked = HarmonicConfig.from_dict(dict(plan.network)), Recipe(**plan.recipe)
-            for name, notes in features.build(rows, cache):
-                progress(name, notes)
-            task = HarmonicTask([i for i in features.load(cache) if i.name in rows], shape, asked)
+            voice, asked = HarmonicConfig.from_dict(dict(plan.network)), Recipe(**plan.recipe)
+            task = HarmonicTask(analysed(), voice, asked)
     except TypeError as e:
         raise DataError(f"plan {plan.name} has a setting that its kind has not ({e})") from e
     if not task.instruments or not task.held_out:

@@ -54,7 +54,8 @@ class Recorded:
 
 def load(root: Path) -> list[Recorded]:
     """All instruments kept so far under a folder, by name."""
-    return [Recorded(name, root / name, np.load(root / name / "index.npy"), about) for name, about in kept(root, VERSION).items()]
+    there = kept(root, version=VERSION)
+    return [Recorded(name, root / name, np.load(root / name / "index.npy"), about) for name, about in there.items()]
 
 
 def build(
@@ -64,7 +65,7 @@ def build(
 
     notes: by instrument, rows as `features.rows` has them.
     """
-    there = kept(root, VERSION)
+    there = kept(root, version=VERSION, rate=rate, hop=hop)
     todo = [(n, list(notes[n]), root / n, rate, hop) for n in notes if n not in there]
     root.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:

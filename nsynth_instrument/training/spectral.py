@@ -17,6 +17,7 @@ from ..nets.spectral import Frames
 from ..nets.spectral_config import SpectralConfig, grid
 from .loop import Batch
 from .recordings import Recorded
+from .split import Split
 
 HOP = spectra.HOP * PER_CODE
 """Samples of a code frame."""
@@ -44,19 +45,14 @@ class SpectralRecipe:
     held_pitches: tuple[int, ...] = (46, 66, 86)
 
 
-class SpectralTask:
+class SpectralTask(Split[Recorded]):
     """Batches from recordings, the loss, and validation on instruments and pitches never trained on."""
 
     def __init__(self, instruments: Sequence[Recorded], config: SpectralConfig, recipe: SpectralRecipe) -> None:
         if config.form != "frames":
             raise DataError("the published network is imported, not trained here; take the plan spectral-small")
         self.config, self.recipe = config, recipe
-        self.instruments = [i for i in instruments if i.about["split"] == "train" and len(i.index) >= 4]
-        self.held_out = [i for i in instruments if i.about["split"] != "train"]
-        self.train_rows = [np.flatnonzero(~np.isin(i.index["pitch"], recipe.held_pitches)) for i in self.instruments]
-        # Square roots of sizes: many notes of one sound teach less than as many of several.
-        sizes = np.sqrt([len(r) for r in self.train_rows])
-        self.odds = sizes / sizes.sum()
+        super().__init__(instruments, recipe.held_pitches)
 
     def module(self) -> torch.nn.Module:
         """The network with its loss."""
@@ -67,7 +63,7 @@ class SpectralTask:
         return _collate([self._draw(rng) for _ in range(size)])
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        which = int(rng.choice(len(self.instruments), p=self.odds))
+        which = self.one(rng)
         instrument, known = self.instruments[which], self.train_rows[which]
         target = heard = int(rng.choice(known))
         if rng.random() < self.recipe.pairs:

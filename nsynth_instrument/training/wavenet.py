@@ -15,6 +15,7 @@ from ..nets.wavenet import WaveNet
 from ..nets.wavenet_config import WaveNetConfig
 from .loop import Batch
 from .recordings import Recorded
+from .split import Split
 
 MARGIN = pqmf.TAPS
 """Band steps around a crop that its filters need."""
@@ -40,17 +41,12 @@ class WaveNetRecipe:
     held_pitches: tuple[int, ...] = (46, 66, 86)
 
 
-class WaveNetTask:
+class WaveNetTask(Split[Recorded]):
     """Batches from recordings, the loss, and validation on instruments and pitches never trained on."""
 
     def __init__(self, instruments: Sequence[Recorded], config: WaveNetConfig, recipe: WaveNetRecipe) -> None:
         self.config, self.recipe = config, recipe
-        self.instruments = [i for i in instruments if i.about["split"] == "train" and len(i.index) >= 4]
-        self.held_out = [i for i in instruments if i.about["split"] != "train"]
-        self.train_rows = [np.flatnonzero(~np.isin(i.index["pitch"], recipe.held_pitches)) for i in self.instruments]
-        # Square roots of sizes: many notes of one sound teach less than as many of several.
-        sizes = np.sqrt([len(r) for r in self.train_rows])
-        self.odds = sizes / sizes.sum()
+        super().__init__(instruments, recipe.held_pitches)
 
     def module(self) -> torch.nn.Module:
         """The network; its forward is the loss."""
@@ -61,7 +57,7 @@ class WaveNetTask:
         return self._collate([self._item(rng) for _ in range(size)])
 
     def _item(self, rng: np.random.Generator) -> _Item:
-        which = int(rng.choice(len(self.instruments), p=self.odds))
+        which = self.one(rng)
         instrument, known = self.instruments[which], self.train_rows[which]
         target = heard = int(rng.choice(known))
         if rng.random() < self.recipe.pairs:
