@@ -248,7 +248,9 @@ def test_what_cannot_be_run_says_why(model: Bundle) -> None:
         with pytest.raises(DeviceError, match="float32"):
             open_codec(model, "kernel", precision="bf16")
     with pytest.raises(BundleError, match="export"):
-        WaveNetKernel({"decoder.start.bias": np.zeros(3)}, CONFIG)
+        WaveNetKernel({"decoder.start.bias": np.zeros(3)}, CONFIG).decode(**request(CONFIG))
+    with pytest.raises(BundleError, match="export"):
+        WaveNetKernel({"encoder.start.bias": np.zeros(3)}, CONFIG).encode(np.zeros((1, CONFIG.steps, CONFIG.bands), np.float32))
     with pytest.raises(BundleError, match="--runtime torch"):
         WaveNetKernel({}, replace(CONFIG, width=9))
     from nsynth_instrument.runtimes.onnx import WaveNetOnnx

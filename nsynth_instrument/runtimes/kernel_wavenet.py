@@ -1,16 +1,19 @@
 """The WaveNet by NumPy and Numba: the base install's own.
 
-Weights are packed once; the taps of a dilated convolution are read from ring buffers; the residual and skip outputs
-are one product, added in place; conditioning is folded once per code frame; the last layer's residual, which nothing
-hears, is left out. A small network's tiles of notes go to threads of their own; a large one's, whose weights do not fit a
-cache, are worked on by all threads together, each with some of the outputs, so that memory is read once for all notes.
+Weights are packed once, those of encoder and decoder when each is first used; the taps of a dilated convolution are
+read from ring buffers; the residual and skip outputs are one product, added in place; conditioning is folded once per
+code frame; the last layer's residual, which nothing hears, is left out. A small network's tiles of notes go to threads
+of their own; a large one's, whose weights do not fit a cache, are worked on by all threads together, each with some of
+the outputs, so that memory is read once for all notes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,8 +58,8 @@ class WaveNetKernel:
     ) -> None:
         """precision: "float32" or "bf16", of what products read; "auto" takes bf16 where the processor multiplies it in pairs.
 
-        Raises BundleError for a network whose widths the kernel cannot run, or weights that are not its own, DeviceError
-        where bf16 is asked for and the processor has none.
+        Raises BundleError for a network whose widths the kernel cannot run, DeviceError where bf16 is asked for and the
+        processor has none. `encode` and `decode` raise BundleError at their first call for weights that are not the network's.
         """
         if precision == "bf16" and not has_bf16():
             raise DeviceError("this processor multiplies no bf16; take float32, the default here")
@@ -66,16 +69,26 @@ class WaveNetKernel:
         self.bf16 = precision == "bf16" or (precision == "auto" and has_bf16())
         self.runtime = f"kernel (CPU, {'bf16' if self.bf16 else 'float32'})"
         self.threads = threads or os.cpu_count() or 1
-        try:
-            self._prepare({k: np.asarray(v, np.float32) for k, v in weights.items()})
-        except (KeyError, ValueError) as e:
-            raise BundleError(f"the weights are not those of the network in the manifest ({e}); export the model again") from e
+        self._weights = dict(weights)
 
-    def _prepare(self, w: dict[str, Floats]) -> None:
+    def _half(self, name: str) -> dict[str, Floats]:
+        """The weights of "encoder" or "decoder", which are not kept beside the packed ones."""
+        begin = f"{name}."
+        mine = [k for k in self._weights if k.startswith(begin)]
+        return {k.removeprefix(begin): np.asarray(self._weights.pop(k), np.float32) for k in mine}
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        with _others():
+            return Encoder(self._half("encoder"), self.config, bf16=self.bf16)
+
+    @cached_property
+    def _net(self) -> Net:
+        with _others():
+            return self._packed(self._half("decoder"))
+
+    def _packed(self, d: dict[str, Floats]) -> Net:
         c = self.config
-        e = {k.removeprefix("encoder."): v for k, v in w.items() if k.startswith("encoder.")}
-        self._encoder = None if c.guide else Encoder(e, c, bf16=self.bf16)
-        d = {k.removeprefix("decoder."): v for k, v in w.items() if k.startswith("decoder.")}
         of_layer = ("dilated.weight", "dilated.bias", "join.weight", "join.bias")
         layers = [{n: d[f"layers.{i}.{n}"] for n in of_layer} for i in range(c.layers)]
 
@@ -98,7 +111,7 @@ class WaveNetKernel:
         else:
             said = np.arange(c.bands * c.says)
         dilated = [layer["dilated.weight"].reshape(2 * c.width, c.kernel, c.width) for layer in layers]
-        self._net = Net(
+        return Net(
             condition=pack(np.concatenate([_rows(t, o) for t, o in zip(told, lie, strict=True)])[:, None], bf16=False),
             condition_bias=np.concatenate([_rows(b, o) for b, o in zip(biases, lie, strict=True)]).astype(np.float32),
             start=packed(np.concatenate([first, through @ first]).astype(np.float32)),
@@ -114,7 +127,7 @@ class WaveNetKernel:
 
     def encode(self, signal: Floats) -> Floats:
         """See `WaveNetNetwork.encode`."""
-        assert self._encoder, "a guided network's codes are its guide's"
+        assert not self.config.guide, "a guided network's codes are its guide's"
         return self._encoder(signal, self.threads)
 
     @property
@@ -187,6 +200,15 @@ class WaveNetKernel:
         with ThreadPoolExecutor(crews) as pool:
             list(pool.map(run, range(tiles)))
         return out
+
+
+@contextlib.contextmanager
+def _others() -> Iterator[None]:
+    """Says in a sentence that weights are not those of the network."""
+    try:
+        yield
+    except (KeyError, ValueError) as e:
+        raise BundleError(f"the weights are not those of the network in the manifest ({e}); export the model again") from e
 
 
 def _gated_order(rows: int) -> npt.NDArray[np.intp]:
