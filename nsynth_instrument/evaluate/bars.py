@@ -13,10 +13,10 @@ import numpy as np
 import scipy.signal
 
 from ..audio import Audio, fit, resample
-from ..bank import Instrument, InstrumentBank
+from ..bank import InstrumentBank
 from ..codecs import Codec, Kept
 from ..codecs.harmonic import HarmonicCodec
-from ..codes import Morph, frames_for
+from ..codes import Morph
 from ..dataset.example import Example
 from ..dsp.distance import log_spectral_distance
 from ..dsp.hiss import CLEAN, hiss
@@ -26,8 +26,8 @@ from ..dsp.partials import RATE as PARTIALS_RATE
 from ..dsp.partials import synthesise
 from ..dsp.pitch import cents_off
 from ..dsp.steadiness import Movement, movement
-from ..mixing import Mixer, alone
 from ..notes import KEYBOARD, Note
+from .playing import from_one, mixes
 from .recordings import HELD_OUT_KEYS, SECONDS, Recording, draw, hear, held_out, instrument_of
 from .tones import steady
 
@@ -156,10 +156,7 @@ def _away(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell: Te
             continue
         tell(f"{interval:+d} semitones: {len(drawn)} notes")
         sources, targets = _heard(codec, drawn), _heard(codec, [p for e in drawn if (p := partner(e)) is not None])
-        known = [instrument_of(codec, [s]) for s in sources]
-        keys, frames = [t.note for t in targets], codec.frames or frames_for(SECONDS)
-        mixed = [alone(i, k, frames) for i, k in zip(known, keys, strict=True)]
-        made = codec.decode([m.codes for m in mixed], keys, detail=[m.detail for m in mixed])
+        made = from_one(codec, [instrument_of(codec, [s]) for s in sources], [t.note for t in targets])
         # A note played faster ends sooner: it is compared, as is ours then, while both are held.
         held = round((SECONDS - 1) * codec.rate * min(1.0, 2 ** (-interval / 12)))
         moved = [_moved(s.audio, interval, codec.rate, like=t.audio, frames=held) for s, t in zip(sources, targets, strict=True)]
@@ -207,7 +204,8 @@ def _keyboard(codec: Codec, data: Sequence[Example], count: int, seed: int, tell
         heard = _heard(codec, loud)
         known = instrument_of(codec, heard[::2])
         keys = [Note(p, heard[0].note.velocity) for p in KEYBOARD.pitches]
-        made = dict(zip(KEYBOARD.pitches, _whole(codec, known, keys), strict=True))
+        sounds = mixes(codec, InstrumentBank.of([known]), [(Morph.of({known.name: 1.0}), k) for k in keys])
+        made = dict(zip(KEYBOARD.pitches, sounds, strict=True))
         cents = np.array([cents_off(a, codec.rate, p) for p, a in made.items()])
         unheard += int(np.isnan(cents).sum())
         off += np.abs(cents[np.isfinite(cents)]).tolist()
@@ -220,7 +218,7 @@ def _keyboard(codec: Codec, data: Sequence[Example], count: int, seed: int, tell
         steps += [abs(level[b] - level[a]) for a, b in pairs]
     if not steps:
         return
-    middle, worst = float(np.median(off)), float(np.max(off))
+    middle, worst = (float(np.median(off)), float(np.max(off))) if off else (float("nan"), float("nan"))
     silent = (("without a clear pitch", float(unheard)),)
     yield Bar("f0 error over 88 keys, median", "cents", middle, len(off), "0.6", "0.3", middle <= 0.3, silent)
     yield Bar("f0 error over 88 keys, worst", "cents", worst, len(off), "6.5", "2", worst <= 2)
@@ -231,12 +229,6 @@ def _keyboard(codec: Codec, data: Sequence[Example], count: int, seed: int, tell
             f"level step between the set's neighbouring keys, {which}", "dB", value, len(steps), lab, f"real + {over}",
             value <= real_value + over, (("real", real_value), ("semitone steps", float(take(semitones)))),
         )  # fmt: skip
-
-
-def _whole(codec: Codec, known: Instrument, keys: Sequence[Note]) -> list[Audio]:
-    mixer = Mixer(InstrumentBank.of([known]), codec, codec.frames or frames_for(SECONDS))
-    mixed = mixer.mix([(Morph.of({known.name: 1.0}), k) for k in keys])
-    return codec.decode([m.codes for m in mixed], keys, detail=[m.detail for m in mixed], level=[m.level for m in mixed])
 
 
 def _one_velocity(notes: Sequence[Example]) -> list[Example]:

@@ -86,7 +86,8 @@ def evaluate(
 def _interpolation(
     model: Bundle, codec: Codec, count: int, seed: int, classifier: Path | None, tell: Callable[[str], None]
 ) -> Table:
-    """Pairs over the model's bank."""
+    """Pairs over the model's bank. Raises UsageError when it has none."""
+    from ..errors import UsageError
     from ..instruments import read_bank
     from .interpolation import pairs, summary, ways
     from .judges import CLASSIFIER, ClassifierJudge
@@ -94,6 +95,11 @@ def _interpolation(
 
     bank = read_bank(model)
     chosen = pairs(list(bank), count, seed)
+    if not chosen:
+        raise UsageError(
+            f"model {codec.name} knows no two instruments with an octave in common to go between; give it some with: "
+            f"nsynth-instrument bank {codec.name}"
+        )
     made = list(ways(codec, bank, chosen, ClassifierJudge(classifier or CLASSIFIER), tell))
     return interpolation_table(codec.name, summary(made), len(made))
 

@@ -15,15 +15,15 @@ import numpy.typing as npt
 from ..audio import Audio, fit, resample
 from ..bank import Instrument, InstrumentBank
 from ..codecs import Codec
-from ..codes import Morph, frames_for
+from ..codes import Morph
 from ..dsp.fusion import Middle, between, listen
 from ..dsp.loudness import RATE as FULL_RATE
 from ..dsp.loudness import loudest
 from ..dsp.mfcc import mfcc
 from ..dsp.pitch import cents_off
-from ..mixing import Mixer
 from ..notes import Note
 from .judges import RATE, ClassifierJudge
+from .playing import mixes
 from .recordings import SECONDS
 
 Tell = Callable[[str], None]
@@ -111,14 +111,10 @@ def ways(
     tell: Tell,
 ) -> Iterator[tuple[Way, Way]]:
     """Each pair by its codes and by plain mixing."""
-    mixer = Mixer(bank, codec, codec.frames or frames_for(SECONDS))
     samples = round(SECONDS * codec.rate)
     for n, (a, b, note) in enumerate(chosen):
         tell(f"{n + 1} of {len(chosen)}: {a.name} and {b.name}, key {note.pitch}")
-        mixed = mixer.mix([(Morph.between(a.name, b.name, m), note) for m in MIXES])
-        made = codec.decode(
-            [m.codes for m in mixed], [note] * len(MIXES), detail=[m.detail for m in mixed], level=[m.level for m in mixed]
-        )
+        made = mixes(codec, bank, [(Morph.between(a.name, b.name, m), note) for m in MIXES])
         latent = [fit(x, samples) for x in made]
         plain = [np.asarray(latent[0] * np.float32(1 - m) + latent[-1] * np.float32(m), np.float32) for m in MIXES]
         yield tuple(_way((a.name, b.name), note, s, codec.rate, judge) for s in (latent, plain))  # type: ignore[misc]
