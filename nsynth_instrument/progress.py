@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TextIO
 
 WIDTH = 24
 EVERY = 10.0
 """s between lines where nothing can be overwritten."""
+
+
+Passed = Callable[[int, int], object]
+"""Is told how many bytes of a file, or of several, have been gone through, and how many there are."""
 
 
 class Bar:
@@ -65,3 +71,10 @@ class Bar:
             self._out.write("\n" if keep else "\r" + " " * self._drawn + "\r")
             self._out.flush()
         self._drawn = 0
+
+
+@contextlib.contextmanager
+def listing() -> Iterator[Passed]:
+    """What draws how far the listing of a large set is."""
+    with Bar(0.0) as bar:
+        yield lambda done, of: bar.show("list MB", done >> 20, of >> 20)

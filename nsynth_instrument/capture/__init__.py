@@ -9,6 +9,7 @@ from ..bank import Instrument, InstrumentBank
 from ..bundle import Bundle
 from ..codecs import Codec
 from ..errors import UnknownName
+from ..progress import Passed
 from . import sources, store
 from .note import Sound
 from .store import About, Stored
@@ -32,26 +33,28 @@ def capture(
     key: int | None = None,
     octave: int | None = None,
     replace: bool = False,
+    passed: Passed | None = None,
 ) -> tuple[Stored, list[str]]:
     """Make an instrument of files or folders and keep it under `name`; also what there is to tell, a sentence each.
 
-    key: of a single recording; octave: number of middle C in file names. Raises AudioError, DataError, UsageError or
-    MissingExtra, each with the reason.
+    key: of a single recording; octave: number of middle C in file names; passed: see `Dataset.open`. Raises AudioError,
+    DataError, UsageError or MissingExtra, each with the reason.
     """
     name = store.check_name(name)
-    about, sounds, words = listen(texts, name=name, title=title, family=family, licence=licence, key=key, octave=octave)
+    said = {"title": title, "family": family, "licence": licence}
+    about, sounds, words = listen(texts, name=name, **said, key=key, octave=octave, passed=passed)
     return store.save(about, sounds, replace=replace), words
 
 
 def listen(
     texts: Sequence[str], *, name: str, title: str = "", family: str = "", licence: str = "", key: int | None = None,
-    octave: int | None = None,
+    octave: int | None = None, passed: Passed | None = None,
 ) -> tuple[About, list[Sound], list[str]]:  # fmt: skip
     """The notes of files or folders, and what to tell of them; nothing is kept. Raises as `capture`."""
     from .sounds import prepare, summary
 
     with ExitStack() as stack:
-        found = sources.read(texts, stack)
+        found = sources.read(texts, stack, passed)
         sounds, words = prepare(found.takes, key=key, octave=octave)
     kind = family or found.family or _family(f"{name} {title} {found.title}")
     named = found.title if sources.is_source(name) else name.replace("_", " ").title()

@@ -34,6 +34,7 @@ def capture(
     from ..bundle import DEFAULT, find
     from ..errors import NsynthError, UsageError
     from ..instruments import read_bank
+    from ..progress import listing
     from . import capture as run
     from .names import key
     from .store import check_name
@@ -49,9 +50,11 @@ def capture(
     if low in shipped:
         raise UsageError(f"{low} is an instrument that came with the program; choose another name")
     octave = int(middle_c[1:]) if middle_c else None
-    kept, words = run(
-        low, sources, title=title or "", family=family or "", licence=licence or "", key=told_key, octave=octave, replace=force
-    )
+    with listing() as passed:
+        kept, words = run(
+            low, sources, title=title or "", family=family or "", licence=licence or "", key=told_key, octave=octave,
+            replace=force, passed=passed,
+        )  # fmt: skip
     for line in words:
         click.echo(line, err=True)
     click.echo(kept.folder)

@@ -16,6 +16,7 @@ from .. import audio as sound
 from ..audio import Audio
 from ..errors import AudioError, DataError, UsageError
 from ..notes import Note, NoteGrid
+from ..progress import Passed
 from . import chunks, names, sfz
 from .note import RATE
 
@@ -67,13 +68,14 @@ def is_source(text: str) -> bool:
     return path.exists() or path.suffix.lower() in (*ENDINGS, ".sfz", ".sf2", ".sf3", ".tfrecord") or "/" in text or "\\" in text
 
 
-def read(texts: Sequence[str], stack: ExitStack) -> Source:
+def read(texts: Sequence[str], stack: ExitStack, passed: Passed | None = None) -> Source:
     """All takes of one or more files or folders.
 
     `file.sf2#bank:program` names a preset, `folder#instrument_str` an instrument of a set. What must stay open while sounds
-    are loaded is left on `stack`. Raises DataError, UsageError or MissingExtra where something is not what it must be.
+    are loaded is left on `stack`. passed: see `Dataset.open`. Raises DataError, UsageError or MissingExtra where something
+    is not what it must be.
     """
-    parts = [_one(text, stack) for text in texts]
+    parts = [_one(text, stack, passed) for text in texts]
     takes = _thinned([t for p in parts for t in p.takes])
     words = [w for p in parts for w in p.words]
     if any(t.counted for t in takes) and all(t.counted for t in takes if t.velocity is not None):
@@ -86,19 +88,19 @@ def read(texts: Sequence[str], stack: ExitStack) -> Source:
     return Source(tuple(takes), first.title, first.family, first.source, tuple(words))
 
 
-def _one(text: str, stack: ExitStack) -> Source:
+def _one(text: str, stack: ExitStack, passed: Passed | None) -> Source:
     path, part = split(text)
     if not path.exists():
         raise UsageError(f"there is no file or folder {path}")
     if path.is_dir():
-        return _folder(path, part)
+        return _folder(path, part, passed)
     if not path.is_file():
         raise UsageError(f"{path} is neither a file nor a folder, but a device or a pipe; save the sound in a file")
     ending = path.suffix.lower()
     if ending == ".sfz":
         return _sfz(path)
-    if ending == ".tfrecord":
-        return _nsynth(path, part)
+    if ending.startswith(".tfrecord"):
+        return _nsynth(path, part, passed)
     if ending in (".sf2", ".sf3"):
         return _preset(path, part, stack)
     return Source((_file(path),), path.stem)
@@ -134,9 +136,9 @@ def _read(path: Path, *, loop: tuple[int, int] | None, offset: int = 0) -> tuple
     return audio, (round((loop[0] - offset) * scale), round((loop[1] + 1 - offset) * scale) - 1) if loop else None
 
 
-def _folder(folder: Path, part: str) -> Source:
-    if any(next(folder.glob(kind), None) for kind in ("examples.json", "*/examples.json", "*.tfrecord")):
-        return _nsynth(folder, part)
+def _folder(folder: Path, part: str, passed: Passed | None) -> Source:
+    if any(next(folder.glob(kind), None) for kind in ("examples.json", "*/examples.json", "*.tfrecord*")):
+        return _nsynth(folder, part, passed)
     maps = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".sfz" and not p.name.startswith("."))
     if len(maps) == 1:
         return _sfz(maps[0])
@@ -204,10 +206,10 @@ def _preset(path: Path, part: str, stack: ExitStack) -> Source:
     return Source(tuple(map(take, PRESET)), preset.name, family, source)
 
 
-def _nsynth(folder: Path, part: str) -> Source:
+def _nsynth(folder: Path, part: str, passed: Passed | None) -> Source:
     from ..dataset.nsynth import Dataset
 
-    notes = Dataset.open(folder, skip_damaged=True)
+    notes = Dataset.open(folder, skip_damaged=True, passed=passed)
     instruments = list(notes.instruments)
     if not instruments:
         raise DataError(f"{folder} has no notes that can be used" + "".join(f"; {d}" for d in notes.damaged[:1]))

@@ -94,10 +94,12 @@ def build(
 @click.option("--verify", is_flag=True, help="Read every sound, not one of each instrument.")
 def info(path: Path, verify: bool) -> None:
     """Describe the set PATH: a folder with examples.json, a folder of splits, or a .tfrecord."""
+    from ..progress import listing
     from .info import described, listened
     from .nsynth import Dataset
 
-    data = Dataset.open(path, skip_damaged=True)
+    with listing() as passed:
+        data = Dataset.open(path, skip_damaged=True, passed=passed)
     damaged, seconds, heard = list(data.damaged), 0.0, 0
     with _bar(len(data) if verify else len(data.instruments), "Listening") as advance:
         for _, result in listened(data, every=verify):

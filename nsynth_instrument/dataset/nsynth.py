@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import audio
 from ..errors import DataError
+from ..progress import Passed
 from . import tfrecord
 from .example import SPLITS, Example, from_entry
 
@@ -31,15 +32,15 @@ class Dataset:
         """What was skipped, one sentence each."""
 
     @classmethod
-    def open(cls, path: Path | str, *, skip_damaged: bool = False) -> Dataset:
+    def open(cls, path: Path | str, *, skip_damaged: bool = False, passed: Passed | None = None) -> Dataset:
         """List the notes of a folder with examples.json, of a folder of such folders or of TFRecords, or of a .tfrecord.
 
         A note whose description is damaged raises DataError, or is skipped and told in `damaged`; a damaged sound
-        is found when it is asked for.
+        is found when it is asked for. passed: is told now and then how many bytes of large TFRecords are behind, of how many.
         """
         notes: list[Example] = []
         damaged: list[str] = []
-        for item in _found(Path(path)):
+        for item in _found(Path(path), passed):
             if isinstance(item, Example):
                 notes.append(item)
             elif skip_damaged:
@@ -114,7 +115,7 @@ def read_listing(path: Path, sounds: Path, *, split: str = "") -> Iterator[Examp
             yield f"{path}: note {name[:80]!r}: {e}"
 
 
-def _found(path: Path) -> Iterator[Example | str]:
+def _found(path: Path, passed: Passed | None) -> Iterator[Example | str]:
     """Notes and faults of whatever `path` is."""
     if path.is_file():
         listings, records = ([], [path]) if path.suffix != ".json" else ([path], [])
@@ -124,12 +125,20 @@ def _found(path: Path) -> Iterator[Example | str]:
         listings = sorted(path.glob("*/examples.json"), key=lambda p: _order(_split_of(p.parent)))
         records = [] if listings else _records(path)
     if not listings and not records:
+        if packed := next(path.glob("*.gz"), None):
+            raise DataError(f"{path} holds {packed.name}, which must be unpacked first (gunzip, or tar xzf)")
         raise DataError(f"{path} holds no set of notes: neither examples.json nor a .tfrecord; give its folder")
     for listing in listings:
         yield from read_listing(listing, listing.parent / "audio", split=_split_of(listing.parent.resolve()))
-    for file in records:
-        for item in tfrecord.examples(file, split=_split_of(file)):
+    sizes = [file.stat().st_size for file in records]
+    for i, file in enumerate(records):
+        told = functools.partial(_passed, passed, sum(sizes[:i]), sum(sizes)) if passed else None
+        for item in tfrecord.examples(file, split=_split_of(file), passed=told):
             yield item if isinstance(item, Example) else f"{file}: {item}"
+
+
+def _passed(passed: Passed, before: int, of: int, done: int) -> None:
+    passed(before + done, of)
 
 
 def _records(folder: Path) -> list[Path]:

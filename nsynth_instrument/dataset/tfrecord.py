@@ -2,7 +2,7 @@
 
 A record is length (uint64), its masked CRC, the data (a tf.train.Example, see proto.py) and its masked CRC, little
 endian (tensorflow/core/lib/io/record_writer.h). Files are mapped, not read: a listing touches only the pages that
-hold the small fields.
+hold the small fields, and lets go of them as it moves on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import functools
 import mmap
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ LARGEST = 1 << 27
 """bytes; a longer record is no note (4 s at 16 kHz take 256 KB)."""
 
 _HEAD = struct.Struct("<QI")
+_STRETCH = 1 << 26
+"""bytes after which a listing lets go of what it has passed."""
+_GZIP = b"\x1f\x8b"
 
 
 class RecordError(ValueError):
@@ -36,14 +39,21 @@ class RecordError(ValueError):
         self.offset = offset
 
 
-def examples(path: Path, *, split: str = "") -> Iterator[Example | RecordError]:
+def examples(path: Path, *, split: str = "", passed: Callable[[int], object] | None = None) -> Iterator[Example | RecordError]:
     """The notes of a file in order, and what cannot be read, as found; sounds stay on disk until asked for.
 
-    The data of a record is checked when its sound is read. Raises DataError when the file cannot be opened.
+    The data of a record is checked when its sound is read. passed: is told now and then how many bytes are behind. Raises
+    DataError when the file cannot be opened, or is packed.
     """
-    with _mapped(path) as view:
-        at = 0
+    with _mapped(path) as (mapped, view):
+        if view[:2] == _GZIP:
+            raise DataError(f"{path} is packed by gzip, which has no random access; unpack it first (gunzip, or tar xzf)")
+        at = behind = 0
         while at < len(view):
+            if at - behind >= _STRETCH:
+                behind = _let_go(mapped, behind, at)
+                if passed:
+                    passed(at)
             try:
                 start, end = _bounds(view, at)
             except RecordError as e:
@@ -59,7 +69,7 @@ def examples(path: Path, *, split: str = "") -> Iterator[Example | RecordError]:
 
 def sound(path: Path, offset: int) -> Audio:
     """Audio (frames,) of the record that begins at a byte of a file. Raises DataError when it is damaged."""
-    with _mapped(path) as view:
+    with _mapped(path) as (_, view):
         try:
             start, end = _bounds(view, offset)
             _check(view, offset, start, end)
@@ -85,14 +95,22 @@ def write(path: Path, notes: Iterable[Example]) -> int:
 
 
 @contextlib.contextmanager
-def _mapped(path: Path) -> Iterator[memoryview]:
+def _mapped(path: Path) -> Iterator[tuple[mmap.mmap, memoryview]]:
     """A file as bytes that are read when looked at; it is closed when the last slice is gone."""
     try:
         with path.open("rb") as f:
             mapped = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as e:  # ValueError: an empty file
         raise DataError(f"cannot read {path} ({getattr(e, 'strerror', None) or e}); get the file again") from e
-    yield memoryview(mapped)
+    yield mapped, memoryview(mapped)
+
+
+def _let_go(mapped: mmap.mmap, start: int, stop: int) -> int:
+    """Take what was looked at out of this process' memory, where the system lets it; up to where."""
+    start, stop = (n // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY for n in (start, stop))
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED, start, stop - start)
+    return stop
 
 
 def _bounds(view: memoryview, at: int) -> tuple[int, int]:

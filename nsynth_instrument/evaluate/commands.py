@@ -54,11 +54,13 @@ def evaluate(
     """
     from ..bundle import find
     from ..dataset.nsynth import Dataset
+    from ..progress import listing
     from ..runtimes import open_codec
     from .report import bars_table, write
 
     found = [find(m) for m in models]
-    examples = list(Dataset.open(data))
+    with listing() as passed:
+        examples = list(Dataset.open(data, passed=passed))
 
     def tell(line: str) -> None:
         click.echo(line, err=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..dataset.nsynth import Dataset
 from ..nets.classifier import LONG, PER_STEP, SAMPLES, Classifier, ClassifierConfig, spectrograms
 from .loop import Batch
 from .recordings import Recorded
@@ -42,9 +41,9 @@ class ClassifierRecipe:
     smoothing: float = 0.05
 
 
-def labels(data: Path) -> Labels:
-    """Qualities of each note of a dataset by instrument, key and velocity."""
-    return {(n.instrument_str, n.pitch, n.velocity): n.qualities for n in Dataset.open(data, skip_damaged=True)}
+def labels(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Labels:
+    """Qualities of each note of a dataset by instrument, key and velocity; rows: as `features.rows` has them."""
+    return {(name, row["pitch"], row["velocity"]): row["qualities"] for name, notes in rows.items() for row in notes}
 
 
 class ClassifierTask(Split[Recorded]):

@@ -38,6 +38,7 @@ def train(
     Checkpoints are written every few minutes; the same command goes on from the last. Prints the run's folder.
     """
     from ..errors import MissingExtra, UsageError
+    from ..progress import listing
 
     try:
         import accelerate  # noqa: F401
@@ -57,7 +58,11 @@ def train(
     def told(name: str, notes: int) -> None:
         click.echo(f"{name}: {notes} notes", err=True)
 
-    task, schedule, about = prepare(chosen, data, folder, told, skip_damaged=skip_damaged)
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    with listing() as passed:
+        task, schedule, about = prepare(chosen, data, folder, told, skip_damaged=skip_damaged, tell=tell, passed=passed)
     remember(run, chosen, about)
     going = Run(run, task, schedule, init=init)
     for p in going.train(minutes or float("inf"), finish=finish):

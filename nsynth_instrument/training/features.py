@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +20,11 @@ import numpy.typing as npt
 
 from .. import audio as sound
 from ..dataset.nsynth import Dataset
-from ..dsp.partials import ATTACK, HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
+from ..dsp.partials import ATTACK, BANDS, HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
 from ..errors import AudioError, DataError
-from .kept import kept
+from ..notes import hz
+from ..progress import Passed
+from .kept import kept, nobody, room
 
 VERSION = 2
 FRAMES = 500
@@ -95,17 +97,26 @@ def load(root: Path) -> list[Analysed]:
 
 
 def build(
-    notes: Mapping[str, Sequence[Mapping[str, Any]]], root: Path, *, workers: int | None = None
+    notes: Mapping[str, Sequence[Mapping[str, Any]]],
+    root: Path,
+    *,
+    workers: int | None = None,
+    tell: Callable[[str], object] = nobody,
 ) -> Iterator[tuple[str, int]]:
     """Analyse instruments that are not in `root` yet; yields each one's name and number of notes as it is done.
 
-    notes: by instrument, rows as `rows` has them.
+    notes: by instrument, rows as `rows` has them. Raises NsynthError where the disk has no room for them.
     """
     there = kept(root, version=VERSION)
     todo = [(name, list(rows), root / name) for name, rows in notes.items() if name not in there]
-    root.mkdir(parents=True, exist_ok=True)
+    room(root, [note_bytes(row["pitch"]) for _, rows, _ in todo for row in rows], tell)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         yield from pool.map(_instrument, todo)
+
+
+def note_bytes(pitch: int) -> int:
+    """What a note takes that is kept, by its key: a level and an offset in each frame for each of its slots, and the rest."""
+    return FRAMES * (2 * slots_for(hz(pitch)) + BANDS + 2) + ATTACK + _INDEX.itemsize
 
 
 def _instrument(job: tuple[str, list[Mapping[str, Any]], Path]) -> tuple[str, int]:
@@ -143,13 +154,14 @@ def _instrument(job: tuple[str, list[Mapping[str, Any]], Path]) -> tuple[str, in
     return name, kept
 
 
-def rows(data: Path, *, skip_damaged: bool = False) -> dict[str, list[dict[str, Any]]]:
+def rows(data: Path, *, skip_damaged: bool = False, passed: Passed | None = None) -> dict[str, list[dict[str, Any]]]:
     """Rows for `build` of a set in the NSynth format, each with its split, by instrument: what to load, and what is known of it.
 
     A damaged note raises DataError, or is left out, now or when it is read. Raises DataError also for a set without notes.
+    passed: see `Dataset.open`.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for e in Dataset.open(data, skip_damaged=skip_damaged):
+    for e in Dataset.open(data, skip_damaged=skip_damaged, passed=passed):
         found.setdefault(e.instrument_str, []).append(
             {
                 "load": e.load,
@@ -158,6 +170,7 @@ def rows(data: Path, *, skip_damaged: bool = False) -> dict[str, list[dict[str, 
                 "path": e.path,
                 "pitch": e.pitch,
                 "velocity": e.velocity,
+                "qualities": e.qualities,
                 "split": e.split,
                 "family": e.instrument_family_str,
                 "source": e.instrument_source_str,
@@ -179,5 +192,5 @@ def note_sound(row: Mapping[str, Any], rate: int) -> sound.Audio | None:
         raise
 
 
-NOTE = ("load", "rate", "skip", "path", "pitch", "velocity")
+NOTE = ("load", "rate", "skip", "path", "pitch", "velocity", "qualities")
 """What in a row is one note's own; the rest is its instrument's."""

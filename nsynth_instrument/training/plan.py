@@ -13,6 +13,8 @@ import tomli_w
 from ..audio import whole
 from ..bundle import KINDS
 from ..errors import DataError, NsynthError, UnknownName
+from ..progress import Passed
+from .kept import nobody
 from .loop import Schedule, Task, with_overrides
 
 FOLDER = Path(__file__).parent
@@ -65,26 +67,33 @@ def load(name: str) -> TrainingPlan:
 
 
 def prepare(
-    plan: TrainingPlan, data: Path, cache: Path, progress: Progress, *, skip_damaged: bool = False
+    plan: TrainingPlan,
+    data: Path,
+    cache: Path,
+    progress: Progress,
+    *,
+    skip_damaged: bool = False,
+    tell: Callable[[str], object] = nobody,
+    passed: Passed | None = None,
 ) -> tuple[Task, Schedule, dict[str, Any]]:
     """The task over the dataset in `data`, its schedule, and what shall be remembered of the data.
 
-    What the network hears is computed once and kept in `cache`; progress(instrument, notes) as each is done. Notes that
-    are damaged are left out with `skip_damaged`. Raises DataError when the dataset is missing or too small, or a
-    setting is unknown.
+    What the network hears is computed once and kept in `cache`; progress(instrument, notes) as each is done, and `tell` gets
+    a sentence before. passed: see `Dataset.open`. Notes that are damaged are left out with `skip_damaged`. Raises DataError
+    when the dataset is missing or too small, or a setting is unknown, NsynthError where the disk has no room for the cache.
     """
     from . import features, recordings
 
     schedule = with_overrides(Schedule(), plan.schedule)
-    rows = features.rows(data, skip_damaged=skip_damaged)
+    rows = features.rows(data, skip_damaged=skip_damaged, passed=passed)
 
     def analysed() -> list[features.Analysed]:
-        for name, notes in features.build(rows, cache):
+        for name, notes in features.build(rows, cache, tell=tell):
             progress(name, notes)
         return [i for i in features.load(cache) if i.name in rows]
 
     def recorded(rate: int, hop: int) -> list[recordings.Recorded]:
-        for name, notes in recordings.build(rows, cache, rate=rate, hop=hop):
+        for name, notes in recordings.build(rows, cache, rate=rate, hop=hop, tell=tell):
             progress(name, notes)
         return [i for i in recordings.load(cache) if i.name in rows]
 
@@ -109,7 +118,7 @@ def prepare(
             from .classifier import HOP, ClassifierRecipe, ClassifierTask, labels
 
             shape, wanted = ears.ClassifierConfig.from_dict(dict(plan.network)), ClassifierRecipe(**plan.recipe)
-            task = ClassifierTask(recorded(ears.RATE, HOP), labels(data), shape, wanted)
+            task = ClassifierTask(recorded(ears.RATE, HOP), labels(rows), shape, wanted)
         elif plan.kind == "spectral":
             from ..dsp import spectra
             from ..nets.spectral_config import SpectralConfig

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from .. import audio as sound
 from .features import NOTE, note_sound
-from .kept import kept
+from .kept import kept, nobody, room
 
 VERSION = 1
 SECONDS = 4.0
@@ -59,17 +59,29 @@ def load(root: Path) -> list[Recorded]:
 
 
 def build(
-    notes: Mapping[str, Sequence[Mapping[str, Any]]], root: Path, *, rate: int, hop: int, workers: int | None = None
+    notes: Mapping[str, Sequence[Mapping[str, Any]]],
+    root: Path,
+    *,
+    rate: int,
+    hop: int,
+    workers: int | None = None,
+    tell: Callable[[str], object] = nobody,
 ) -> Iterator[tuple[str, int]]:
     """Keep the instruments that are not in `root` yet, at `rate` Hz; yields each one's name and number of notes as it is done.
 
-    notes: by instrument, rows as `features.rows` has them.
+    notes: by instrument, rows as `features.rows` has them. Raises NsynthError where the disk has no room for them.
     """
     there = kept(root, version=VERSION, rate=rate, hop=hop)
     todo = [(n, list(notes[n]), root / n, rate, hop) for n in notes if n not in there]
-    root.mkdir(parents=True, exist_ok=True)
+    room(root, [note_bytes(rate, hop)] * sum(len(rows) for _, rows, *_ in todo), tell)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         yield from pool.map(_instrument, todo)
+
+
+def note_bytes(rate: int, hop: int) -> int:
+    """What a note takes that is kept at `rate` Hz."""
+    frames = int(SECONDS * rate) // hop
+    return 2 * hop * frames + 4 * frames + _INDEX.itemsize
 
 
 def _instrument(job: tuple[str, list[Mapping[str, Any]], Path, int, int]) -> tuple[str, int]:
