@@ -165,7 +165,12 @@ def write(
     network: Mapping[str, Any],
     training: Mapping[str, Any],
 ) -> Bundle:
-    """Write a bundle of the given file contents; the folder appears whole, replacing one of the same name."""
+    """Write a bundle of the given file contents; the folder appears whole, replacing one of the same name.
+
+    Raises BundleError where it cannot be written, or where something else than a model lies in its place.
+    """
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BundleError(f"{folder} holds something that is no model; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

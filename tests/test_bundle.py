@@ -104,3 +104,15 @@ def test_writing_again_replaces_the_folder_whole(tmp_path: Path) -> None:
     assert not (second.folder / "stray").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["harmonic"]
     assert second.path("weights.safetensors").is_file()
+
+
+def test_only_a_model_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "songs").mkdir()
+    (tmp_path / "songs" / "one.wav").write_bytes(b"mine")
+    rest = {"name": "m", "kind": "harmonic", "rate": 48000, "hop": 1536, "dims": 16, "licence": "MIT", "sources": (), "network": {}, "training": {}}
+    for place in ("songs", "songs/one.wav"):
+        with pytest.raises(BundleError, match="something that is no model"):
+            bundle.write(tmp_path / place, {"f": b"1"}, **rest)  # type: ignore[arg-type]
+    assert (tmp_path / "songs" / "one.wav").read_bytes() == b"mine"
+    (tmp_path / "empty").mkdir()
+    assert bundle.write(tmp_path / "empty", {"f": b"1"}, **rest).has("f")  # type: ignore[arg-type]

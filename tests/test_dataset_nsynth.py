@@ -1,3 +1,4 @@
+import gzip
 import json
 import pickle
 import struct
@@ -327,3 +328,22 @@ def test_writing_fails_whole(folder, tmp_path):
 
 def test_description_of_nothing():
     assert info.described(Dataset([])) == "no notes"
+
+
+def test_packed_sets_say_so(record, tmp_path):
+    (tmp_path / "p").mkdir()
+    packed = tmp_path / "p" / "nsynth-train.tfrecord.gz"
+    packed.write_bytes(gzip.compress(record.read_bytes()))
+    for path in (packed, packed.parent):
+        with pytest.raises(DataError, match="unpack"):
+            Dataset.open(path)
+
+
+def test_listing_says_how_far_it_is_and_is_the_same(record, monkeypatch):
+    whole = [n.note_str for n in Dataset.open(record)]
+    monkeypatch.setattr(tfrecord, "_STRETCH", 5000)
+    seen = []
+    again = Dataset.open(record, passed=lambda done, of: seen.append((done, of)))
+    assert [n.note_str for n in again] == whole
+    assert len(seen) >= 2 and all(0 < done < of == record.stat().st_size for done, of in seen)
+    np.testing.assert_array_equal(again[5].audio(), Dataset.open(record)[5].audio())

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ pytest.importorskip("torch")
 from nsynth_instrument.capture import sources
 from nsynth_instrument.dataset import tfrecord
 from nsynth_instrument.dataset.nsynth import Dataset
-from nsynth_instrument.errors import DataError
-from nsynth_instrument.training import recordings
+from nsynth_instrument.errors import DataError, NsynthError
+from nsynth_instrument.training import features, recordings
 from nsynth_instrument.training.features import rows
 
 
@@ -77,3 +78,20 @@ def test_an_instrument_of_records_can_be_captured(records: Path) -> None:
         audio, _ = found.takes[0].load()
     assert len(audio) == 24000
     assert (found.family, found.source) == ("flute", "acoustic")
+
+
+def test_what_is_kept_is_said_before_and_fits_on_the_disk(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    found = rows(tones)
+    list(recordings.build(found, tmp_path / "r", rate=16000, hop=512, workers=1, tell=told.append))
+    count = sum(map(len, found.values()))
+    assert told == [f"preparing {count} notes for training, once: up to {count * 128504 / 1e9:.2f} GB in {tmp_path / 'r'}"]
+    kept = sum(f.stat().st_size for f in (tmp_path / "r").rglob("*.npy"))
+    assert 0.98 < kept / (count * recordings.note_bytes(16000, 512)) < 1.03
+    list(features.build(found, tmp_path / "f", workers=1))
+    kept = sum(f.stat().st_size for f in (tmp_path / "f").rglob("*.npy"))
+    assert 0.9 < kept / sum(features.note_bytes(r["pitch"]) for notes in found.values() for r in notes) < 1.1
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(NsynthError, match="take 0.0 GB .* --cache"):
+        list(recordings.build(found, tmp_path / "new", rate=16000, hop=512, workers=1))
+    assert list(recordings.build(found, tmp_path / "r", rate=16000, hop=512, workers=1)) == []

@@ -45,6 +45,9 @@ def test_moving_averages_are_taken_when_asked_for(small: Path) -> None:
     np.testing.assert_array_equal(get("a/W"), peerdata.weight("a/W" + magenta.AVERAGE, SMALL["a/W"]))
     assert list(magenta.foreign(found, SMALL)) == []
     assert list(magenta.foreign(found, {"a/W": ()})) == ["a/biases", "a/biases" + magenta.AVERAGE, "b/W", "b/W" + magenta.AVERAGE]
+    del found.entries["b/W" + magenta.AVERAGE]
+    with pytest.raises(DataError, match="lacks b/W/ExponentialMovingAverage"):
+        magenta.checked(found, SMALL, average=True)
     found.entries = {k: v for k, v in found.entries.items() if not k.endswith(magenta.AVERAGE)}
     with pytest.raises(DataError, match="without --average"):
         magenta.checked(found, SMALL, average=True)
@@ -111,6 +114,9 @@ def test_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
         Checkpoint(tmp_path / "model.ckpt")
     with pytest.raises(DataError, match="name the checkpoint's prefix"):
         Checkpoint(tmp_path / "nothing")
+    (tmp_path / "ckpt.tar").write_bytes(b"\0" * 100)
+    with pytest.raises(DataError, match="must be unpacked first"):
+        Checkpoint(tmp_path / "ckpt.tar")
     (tmp_path / "x.index").write_bytes(b"\0" * 100)
     with pytest.raises(DataError, match="does not end as a table does"):
         Checkpoint(tmp_path / "x")

@@ -70,8 +70,9 @@ def test_logits(peer: dict[str, np.ndarray], wavenet: Bundle) -> None:
     assert off < 5e-5
 
 
-@pytest.mark.parametrize(("runtime", "samples"), [("torch", 2000), ("onnx", 2000), ("kernel", 512)])
-def test_forced_generation(peer: dict[str, np.ndarray], wavenet: Bundle, runtime: str, samples: int) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_forced_generation(peer: dict[str, np.ndarray], wavenet: Bundle, runtime: str) -> None:
+    samples = len(peer["forced"])
     frames = -(-samples // 512)
 
     def filled(values: np.ndarray) -> np.ndarray:
@@ -79,9 +80,10 @@ def test_forced_generation(peer: dict[str, np.ndarray], wavenet: Bundle, runtime
 
     network = open_codec(wavenet, runtime, device="cpu", precision="float32").network  # type: ignore[attr-defined]
     drawn = network.decode(
-        peer["codes"][None, :frames], np.array([60]), np.array([100]), filled(peerdata.noise(2000)), follow=filled(peerdata.past(2000))
+        peer["codes"][None, :frames], np.array([60]), np.array([100]), filled(peerdata.noise(samples)), follow=filled(peerdata.past(samples))
     )
     same = int((drawn[0, :samples, 0] == peer["forced"][:samples]).sum())
+    assert samples == 2000
     told(f"forced classes, {runtime}", f"{same} of {samples} the same, {len(np.unique(peer['forced']))} classes")
     assert same == samples
 

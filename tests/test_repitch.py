@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import nsynthset  # noqa: E402
 from conftest import instrument  # noqa: E402
 from safetensors.numpy import save  # noqa: E402
 
@@ -23,6 +24,7 @@ from nsynth_instrument.nets.wavenet import WaveNet  # noqa: E402
 from nsynth_instrument.nets.wavenet_config import WaveNetConfig  # noqa: E402
 from nsynth_instrument.notes import Note, NoteGrid, hz  # noqa: E402
 from nsynth_instrument.preset import RenderPlan  # noqa: E402
+from nsynth_instrument.trajectories import stretch  # noqa: E402
 
 TINY = WaveNetConfig(encoder_width=4, encoder_layers=1, encoder_stages=1, width=4, skip=4, layers=2, stages=2, kernel=2)
 
@@ -84,6 +86,32 @@ def test_a_pack_of_such_a_decoder_says_what_was_moved(blind: Bundle, tmp_path: P
     rows = list(csv.DictReader((tmp_path / "pack" / "report.csv").read_text().splitlines()))
     assert [(r["key"], r["repitched"]) for r in rows] == [("50", "0"), ("53", "3"), ("62", "0")]
     assert "1 repitched from the nearest known key, by up to 3 semitones" in (tmp_path / "pack" / "README.txt").read_text()
+
+
+def test_evaluate_hears_such_a_decoder_as_a_pack_has_it(blind: Bundle) -> None:
+    from nsynth_instrument.audio import resample
+    from nsynth_instrument.evaluate import playing
+    from nsynth_instrument.runtimes import open_codec
+
+    codec, bank = open_codec(blind, "torch", device="cpu"), InstrumentBank.of([keys(50, 62)])
+    known, moved = playing.mixes(codec, bank, [(Morph.of({"a": 1.0}), Note(n)) for n in (50, 53)])
+    codes = stretch(bank["a"].codes[0], 125)
+    np.testing.assert_array_equal(known, codec.decode([codes], [Note(50)])[0])
+    played = codec.decode([repitch.slowed(codes, 3)], [Note(53)])[0]
+    np.testing.assert_array_equal(moved, resample(played, 16000 * repitch.factor(3), 16000))
+    assert abs(len(moved) - len(known)) < 512
+    np.testing.assert_array_equal(playing.from_one(codec, [bank["a"]], [Note(53)])[0], moved)
+
+
+def test_evaluate_asks_for_instruments_to_go_between(blind: Bundle, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from nsynth_instrument.cli import cli
+
+    data = nsynthset.make(tmp_path / "set", splits={"test": [("organ_b", 6)]}, pitches=range(60, 61))
+    order = ["evaluate", str(blind.folder), "--data", str(data), "--interpolate", "--runtime", "torch"]
+    with pytest.raises(UsageError, match="no two instruments .* nsynth-instrument bank blind"):
+        CliRunner().invoke(cli, order, catch_exceptions=False)
 
 
 def test_a_moved_tone_is_in_tune_and_in_time() -> None:

@@ -1,7 +1,7 @@
 """Codecs: audio <-> codes over a network that some runtime runs.
 
-A codec knows the sound (rates, features, synthesis); a `Network` knows only arrays. The three codecs are
-siblings with one shape, `Codec`.
+A codec knows the sound (rates, features, synthesis); its network knows only arrays. The codecs are siblings with one shape,
+`Codec`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class Kept:
     note: int
     weight: float | Floats = 1.0
     at: Floats | None = None
-
 
 
 class Codec(Protocol):

@@ -28,11 +28,11 @@ class HarmonicNetwork(Protocol):
 
     runtime: str
 
-    def encode(self, heard: Floats, told: Floats) -> Floats:
+    def encode(self, heard: Floats, told: Floats, /) -> Floats:
         """(batch, frames, IN), (batch, frames, COND) -> (batch, frames / 4, 16)."""
         ...
 
-    def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
+    def decode(self, codes: Floats, told: Floats, told_fast: Floats, /) -> Floats:
         """(batch, n, 16), (batch, n, COND), (batch, 4 n, COND) -> (batch, 4 n, OUT)."""
         ...
 

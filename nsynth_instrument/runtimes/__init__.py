@@ -69,13 +69,13 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
 
     network: HarmonicNetwork
     if runtime == "onnx":
-        from .onnx import HarmonicOnnx
+        from .onnx import Halves
 
-        network = HarmonicOnnx(bundle.path("encoder.onnx"), bundle.path("decoder.onnx"), device=device, threads=threads)
+        network = Halves(bundle.path("encoder.onnx"), bundle.path("decoder.onnx"), device=device, threads=threads)
     elif runtime == "torch":
-        from .torch import HarmonicTorch
+        from .torch import harmonic
 
-        network = HarmonicTorch(bundle.path("weights.safetensors"), dict(bundle.network), device=device)
+        network = harmonic(bundle.path("weights.safetensors"), bundle.network, device=device)
     else:
         from safetensors.numpy import load_file
 
@@ -126,13 +126,13 @@ def _spectral(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
     config = SpectralConfig.of(bundle.network)
     network: SpectralNetwork
     if runtime == "onnx":
-        from .onnx import SpectralOnnx
+        from .onnx import Halves
 
-        network = SpectralOnnx(bundle.path("encoder.onnx"), bundle.path("decoder.onnx"), device=device, threads=threads)
+        network = Halves(bundle.path("encoder.onnx"), bundle.path("decoder.onnx"), device=device, threads=threads)
     elif runtime == "torch":
-        from .torch import SpectralTorch
+        from .torch import spectral
 
-        network = SpectralTorch(bundle.path("weights.safetensors"), config, device=device)
+        network = spectral(bundle.path("weights.safetensors"), config, device=device)
     else:
         from safetensors.numpy import load_file
 

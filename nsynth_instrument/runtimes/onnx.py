@@ -98,25 +98,8 @@ def _installed(name: str) -> bool:
     return True
 
 
-class HarmonicOnnx:
-    """`HarmonicNetwork` over two exported graphs."""
-
-    def __init__(self, encoder: Path, decoder: Path, *, device: str = "auto", threads: int | None = None) -> None:
-        self._encoder = session(encoder, device=device, threads=threads)
-        self._decoder = session(decoder, device=device, threads=threads)
-        self.runtime = label(self._decoder)
-
-    def encode(self, heard: Floats, told: Floats) -> Floats:
-        """See `HarmonicNetwork.encode`."""
-        return np.asarray(self._encoder.run(None, {"heard": heard, "told": told})[0])
-
-    def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
-        """See `HarmonicNetwork.decode`."""
-        return np.asarray(self._decoder.run(None, {"codes": codes, "told": told, "told_fast": told_fast})[0])
-
-
-class SpectralOnnx:
-    """`SpectralNetwork` over two exported graphs."""
+class Halves:
+    """`HarmonicNetwork` or `SpectralNetwork` over two exported graphs."""
 
     def __init__(self, encoder: Path, decoder: Path, *, device: str = "auto", threads: int | None = None) -> None:
         self._encoder = session(encoder, device=device, threads=threads)
@@ -124,11 +107,11 @@ class SpectralOnnx:
         self.runtime = label(self._decoder)
 
     def encode(self, *arrays: npt.NDArray[Any]) -> Floats:
-        """See `SpectralNetwork.encode`."""
+        """See the network's protocol."""
         return _run(self._encoder, arrays)
 
     def decode(self, *arrays: npt.NDArray[Any]) -> Floats:
-        """See `SpectralNetwork.decode`."""
+        """See the network's protocol."""
         return _run(self._decoder, arrays)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,68 +39,60 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-class HarmonicTorch:
-    """`HarmonicNetwork` over the network itself."""
+class Halves:
+    """`HarmonicNetwork` or `SpectralNetwork` over the network itself."""
 
-    def __init__(self, weights: Path, config: dict[str, Any], *, device: str = "auto") -> None:
+    def __init__(self, net: torch.nn.Module, weights: Path, *, device: str = "auto") -> None:
+        """Raises BundleError for another network's weights."""
         self._device = pick_device(device)
-        from safetensors.torch import load_file
-
-        from ..nets.harmonic import Harmonic, HarmonicConfig
-
-        self._net = Harmonic(HarmonicConfig.from_dict(config))
-        try:
-            self._net.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
-        except RuntimeError as e:
-            raise BundleError(f"{weights} holds another network than its manifest says; export the model again") from e
-        self._net.eval().to(self._device)
-        self.runtime = f"torch ({self._device.type.upper()})"
-
-    def encode(self, heard: Floats, told: Floats) -> Floats:
-        """See `HarmonicNetwork.encode`."""
-        return self._run(self._net.encode, heard, told)
-
-    def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
-        """See `HarmonicNetwork.decode`."""
-        return self._run(self._net.decode, codes, told, told_fast)
-
-    def _run(self, half: Any, *arrays: Floats) -> Floats:
-        import torch
-
-        with torch.inference_mode():
-            return np.asarray(half(*(torch.from_numpy(a).to(self._device) for a in arrays)).cpu().numpy())
-
-
-class SpectralTorch:
-    """`SpectralNetwork` over the network itself."""
-
-    def __init__(self, weights: Path, config: SpectralConfig, *, device: str = "auto") -> None:
-        self._device = pick_device(device)
-        from safetensors.torch import load_file
-
-        from ..nets.spectral import build
-
-        self._net = build(config)
-        try:
-            self._net.load_state_dict(load_file(weights), strict=config.form == "frames")
-        except RuntimeError as e:
-            raise BundleError(f"{weights} holds another network than its manifest says; export the model again") from e
-        self._net.eval().float().to(self._device)
+        self._net = _loaded(net, weights).to(self._device)
         self.runtime = f"torch ({self._device.type.upper()})"
 
     def encode(self, *arrays: npt.NDArray[Any]) -> Floats:
-        """See `SpectralNetwork.encode`."""
-        return self._run(self._net.encode, *arrays)
+        """See the network's protocol."""
+        return self._run("encode", arrays)
 
     def decode(self, *arrays: npt.NDArray[Any]) -> Floats:
-        """See `SpectralNetwork.decode`."""
-        return self._run(self._net.decode, *arrays)
+        """See the network's protocol."""
+        return self._run("decode", arrays)
 
-    def _run(self, half: Any, *arrays: npt.NDArray[Any]) -> Floats:
+    def _run(self, half: str, arrays: Sequence[npt.NDArray[Any]]) -> Floats:
         import torch
 
         with torch.inference_mode():
-            return np.asarray(half(*(torch.from_numpy(a).to(self._device) for a in arrays)).cpu().numpy())
+            made = getattr(self._net, half)(*(torch.from_numpy(a).to(self._device) for a in arrays))
+            return np.asarray(made.cpu().numpy())
+
+
+def harmonic(weights: Path, config: Mapping[str, Any], *, device: str = "auto") -> Halves:
+    """The harmonic network of a configuration. Raises as `Halves`, and MissingExtra without torch."""
+    pick_device(device)
+    from ..nets.harmonic import Harmonic, HarmonicConfig
+
+    return Halves(Harmonic(HarmonicConfig.from_dict(dict(config))), weights, device=device)
+
+
+def spectral(weights: Path, config: SpectralConfig, *, device: str = "auto") -> Halves:
+    """The spectral network of a configuration. Raises as `Halves`, and MissingExtra without torch."""
+    pick_device(device)
+    from ..nets.spectral import build
+
+    return Halves(build(config), weights, device=device)
+
+
+def _loaded(net: torch.nn.Module, weights: Path) -> torch.nn.Module:
+    """The network with the weights of a file, in float32. Raises BundleError where they are another's."""
+    from safetensors.torch import load_file
+
+    other = f"{weights} holds another network than its manifest says; export the model again"
+    try:
+        missing, foreign = net.load_state_dict({k: v.float() for k, v in load_file(weights).items()}, strict=False)
+    except RuntimeError as e:
+        raise BundleError(other) from e
+    # What norms count while they are trained is in no file.
+    if foreign or any(not name.endswith("num_batches_tracked") for name in missing):
+        raise BundleError(other)
+    return net.eval()
 
 
 class WaveNetTorch:
@@ -116,19 +109,15 @@ class WaveNetTorch:
         """precision: of weights and activations; "auto" is float32. Sums of the logits, and drawing, are float32 always."""
         self._device = pick_device(device)
         import torch
-        from safetensors.torch import load_file
 
         from ..nets.wavenet import build
 
         if threads:
             torch.set_num_threads(threads)
         self._net = build(config)
-        try:
-            self._net.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
-        except RuntimeError as e:
-            raise BundleError(f"{weights} holds another network than its manifest says; export the model again") from e
+        _loaded(self._net, weights)
         self._kind = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._net.eval().to(self._device, self._kind)
+        self._net.to(self._device, self._kind)
         self.bands, self.config, self.how = config.bands, config, ""
         self.runtime = f"torch ({self._device.type.upper()}{', bf16' if precision == 'bf16' else ''})"
         self._frame: Frame | None = None

@@ -33,6 +33,7 @@ LARGEST = 1 << 26
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "|u1", 6: "|i1", 9: "<i8", 10: "|b1", 19: "<f2"}
 """NumPy's names of tensorflow/core/framework/types.proto."""
 
+_PACKED = (".tar", ".tgz", ".gz", ".zip")
 _DATA = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 
 
@@ -60,6 +61,8 @@ class Checkpoint:
             size = index.stat().st_size
             raw = index.read_bytes() if size <= LARGEST else b""
         except OSError as e:
+            if self.prefix.suffix in _PACKED and self.prefix.is_file():
+                raise DataError(f"{self.prefix} must be unpacked first; then name the checkpoint's prefix in it") from e
             if self.prefix.is_file():
                 raise DataError(f"{self.prefix} is no V2 checkpoint: it has no .index beside it; get both files") from e
             raise DataError(f"cannot read {index} ({e.strerror}); name the checkpoint's prefix, as in model.ckpt-200000") from e

@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float32]
 
 AVERAGE = "/ExponentialMovingAverage"
 _SLOTS = ("/Adam", "/Adam_1", AVERAGE, "/Momentum", "/RMSProp", "/RMSProp_1")
+_STATISTICS = ("/moving_mean", "/moving_variance")
+"""Of a norm: averages themselves, which have no moving average."""
 _SCALARS = ("global_step", "beta1_power", "beta2_power")
 BANK = "bank.safetensors"
 _NSYNTH = "the NSynth dataset (Engel et al. 2017), CC BY 4.0"
@@ -110,10 +112,10 @@ def spectral_weights(get: Callable[[str], Floats]) -> dict[str, Floats]:
 def checked(found: Checkpoint, shapes: Mapping[str, tuple[int, ...]], *, average: bool) -> Callable[[str], Floats]:
     """What reads a tensor by name, after all names and shapes were compared. average: the moving averages instead.
 
-    Moving statistics of a norm have no average. Raises DataError with what is missing or of another shape.
+    Raises DataError with what is missing or of another shape.
     """
-    names = {n: n + AVERAGE if average and n + AVERAGE in found.entries else n for n in shapes}
-    if average and not any(n.endswith(AVERAGE) for n in names.values()):
+    names = {n: n + AVERAGE if average and not n.endswith(_STATISTICS) else n for n in shapes}
+    if average and not any(n.endswith(AVERAGE) for n in found.entries):
         raise DataError(f"{found.prefix} keeps no moving averages; import it without --average")
     missing = [n for n in names.values() if n not in found.entries]
     if missing:
