@@ -72,20 +72,25 @@ class App:
     """`nsynth-instrument play` in its own process; `lines` is what it says on stderr."""
 
     def __init__(
-        self, *args: str, midi: Sequence[str] = ("--virtual",), command: Sequence[str] = (), stdin: int = subprocess.DEVNULL
+        self,
+        *args: str,
+        midi: Sequence[str] = ("--virtual",),
+        command: Sequence[str] = (),
+        stdin: int = subprocess.DEVNULL,
+        stderr: int = subprocess.PIPE,
     ) -> None:
         command = command or (sys.executable, "-m", "nsynth_instrument", "play", "--midi-api", "jack", *midi, *args)
         self.process = subprocess.Popen(
             command,
             stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             env=environment(),
             cwd=Path(__file__).parent.parent,
         )
         self.lines: list[str] = []
-        self._talk = threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True)
+        self._talk = threading.Thread(target=lambda: self.lines.extend(self.process.stderr or ()), daemon=True)
         self._talk.start()
 
     def __enter__(self) -> App:
@@ -105,7 +110,8 @@ class App:
             self.stop()
         self._talk.join(5)
         self.process.stdout.close()
-        self.process.stderr.close()
+        if self.process.stderr:
+            self.process.stderr.close()
         if self.process.returncode and error[0] is None:
             raise AssertionError(f"exit code {self.process.returncode}: {self.text()}")
 

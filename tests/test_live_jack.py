@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import select
 import subprocess
 import sys
+import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +17,7 @@ import jackrig
 import livepacks
 import mido
 import numpy as np
+import pyte
 import pytest
 import soundfile
 from jackrig import PERIOD, RATE, App, drive
@@ -242,18 +248,34 @@ def test_devices_lists_both(jack: None) -> None:
     assert "audio  system, JACK Audio Connection Kit  (2 channels, 48000 Hz" in out.stdout
 
 
-def test_the_computer_keyboard_plays(jack: None, packs: Path) -> None:
-    import os
-    import pty
+def test_the_computer_keyboard_plays_under_the_live_line(jack: None, packs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 110))
+    screen = pyte.Screen(110, 24)
+    stream = pyte.ByteStream(screen)
 
-    ours, theirs = pty.openpty()
-    with App(*FLAT, "--keys", str(packs / "plain"), stdin=theirs) as app:
-        typing = __import__("threading").Timer(0.8, os.write, (ours, b"q"))
+    def seen(text: str) -> bool:
+        while select.select([ours], [], [], 0)[0]:
+            stream.feed(re.sub(rb"\x1b\[[<>]\d*u", b"", os.read(ours, 65536)))  # pyte does not know the kitty protocol
+        return any(text in line for line in screen.display)
+
+    with App(*FLAT, "--keys", str(packs / "plain"), stdin=theirs, stderr=theirs) as app:
+        typing = threading.Timer(0.8, os.write, (ours, b"q"))
         typing.start()
         x = drive([], 2.0, midi_to=None, freewheel=False)
         typing.join()
+        os.write(ours, b"q")
+        jackrig.wait(lambda: seen("C4 "), 10, "the line does not show the key")
+        assert seen("1 voices")
+        os.write(ours, b"\x1b[A")
+        jackrig.wait(lambda: seen("gain +1 dB"), 10, "the line does not show the gain")
+        assert sum("voices" in line for line in screen.display) == 1
         os.write(ours, b"\x1b")
         assert app.process.wait(20) == 0
+        assert seen("2 notes, 0 stolen")
+        assert not seen("voices"), "the line is left behind"
+        assert not screen.cursor.hidden
     os.close(ours)
     os.close(theirs)
     on = np.flatnonzero(np.abs(x) > 0.1)

@@ -12,6 +12,7 @@ from pathlib import Path
 import livepacks
 import mido
 import numpy as np
+import pyte
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -19,8 +20,9 @@ from click.testing import CliRunner
 from nsynth_instrument.errors import DataError, NsynthError, UnknownName, UsageError
 from nsynth_instrument.live.commands import play
 from nsynth_instrument.live.engine import Engine, Settings
+from nsynth_instrument.live.keyboard import HOLD, Desk, Keyboard
+from nsynth_instrument.live.line import Line
 from nsynth_instrument.live.samples import load
-from nsynth_instrument.live.terminal import HOLD, Desk, Keyboard, Line
 
 RATE = 48000
 
@@ -232,7 +234,7 @@ def test_the_desk_plays_and_turns_knobs(engine: Engine) -> None:
 
 
 def test_without_releases_a_key_sounds_for_a_while(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nsynth_instrument.live.terminal as terminal
+    import nsynth_instrument.live.keyboard as terminal
 
     now = [0.0]
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
@@ -250,34 +252,84 @@ def test_without_releases_a_key_sounds_for_a_while(engine: Engine, monkeypatch: 
     assert (engine.voices["state"] == 1).sum() == 0
 
 
-class Screen(io.StringIO):
-    """A terminal to write on."""
+class Terminal(io.StringIO):
+    """A terminal to write on, and what stands on it then."""
 
-    def __init__(self, tty: bool) -> None:
+    def __init__(self, tty: bool = True) -> None:
         super().__init__()
         self._tty = tty
 
     def isatty(self) -> bool:
         return self._tty
 
-    def fileno(self) -> int:
-        raise OSError
+    def screen(self) -> pyte.Screen:
+        screen = pyte.Screen(int(os.environ["COLUMNS"]), 24)
+        screen.set_mode(pyte.modes.LNM)
+        pyte.Stream(screen).feed(self.getvalue())
+        return screen
+
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self.screen().display if line.strip()]
 
 
-def test_the_line_shows_keys_voices_level_and_underruns(engine: Engine) -> None:
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def test_the_line_shows_keys_voices_level_and_underruns(engine: Engine, wide: None) -> None:
     for word in (0x90 | 60 << 8 | 100 << 16, 0x90 | 64 << 8 | 100 << 16):
         engine.send(word)
     fill(engine)
     engine.globals["underruns"] = 3
-    screen = Screen(True)
-    line = Line(engine, out=screen, quiet=False)
+    terminal = Terminal()
+    line = Line(engine, out=terminal, quiet=False)
     line.draw(0.05)
-    text = screen.getvalue()
-    for part in ("test: C4 E4", "2 voices", "cpu   5%", "#", "gain +0 dB", "underruns 3"):
-        assert part in text
-    assert "\n" not in text
-    assert len(text) < 110
-    for quiet, tty in ((True, True), (False, False)):
-        screen = Screen(tty)
-        Line(engine, out=screen, quiet=quiet).draw(0.05)
-        assert screen.getvalue() == ""
+    for part in ("C4 E4 ", "2 voices", "cpu   5%", "■■■■", "gain +0 dB", "underruns 3"):
+        assert part in terminal.lines()[0]
+    assert len(terminal.lines()) == 1
+    sentence = "a-[bold]keyboard[/]-:smile:-is-gone-" * 4
+    line.say(sentence)
+    engine.send(0x80 | 64 << 8)
+    fill(engine)
+    line.draw(0.5)
+    *above, last = terminal.lines()
+    assert "".join(above) == sentence
+    assert last.startswith("C4  ")
+    assert "cpu  50%" in last
+    before = terminal.getvalue()
+    for _ in range(60):
+        line.draw(0.5)
+    assert 1 < terminal.getvalue()[len(before) :].count("cpu") < 30  # while the meter falls; then there is nothing new to tell
+    line.close()
+    assert len(terminal.lines()) == len(above)
+    assert not terminal.screen().cursor.hidden
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80, 200])
+def test_the_line_is_one_line_at_any_width(engine: Engine, wide: None, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for key in range(40, 80):
+        engine.send(0x90 | key << 8 | 100 << 16)
+    fill(engine)
+    terminal = Terminal()
+    line = Line(engine, out=terminal, quiet=False)
+    for share in (0.0, 0.1, 0.2):
+        line.draw(share)
+    assert len(terminal.lines()) == 1
+
+
+@pytest.mark.parametrize(("quiet", "tty", "kind"), [(True, True, "xterm"), (False, False, "xterm"), (False, True, "dumb")])
+def test_where_there_is_no_live_line_there_are_plain_sentences(
+    engine: Engine, wide: None, monkeypatch: pytest.MonkeyPatch, quiet: bool, tty: bool, kind: str
+) -> None:
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as some build servers have it
+    terminal = Terminal(tty)
+    line = Line(engine, out=terminal, quiet=quiet)
+    line.draw(0.05)
+    line.say("a keyboard is gone")
+    line.draw(0.06)
+    line.close()
+    assert terminal.getvalue() == "a keyboard is gone\n"

@@ -96,20 +96,23 @@ def play(
 
 def _load(folders: list[Path], rate: int, memory: int, quiet: bool) -> list[Sound]:
     """All packs at one rate, the RAM shared in the order given."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
     from .samples import load
 
     left = memory << 20
     sounds = []
-    for folder in folders:
-        show = None
-        if not quiet and sys.stderr.isatty():
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+        for folder in folders:
+            task = bar.add_task(f"loading {escape(folder.name)}")
 
-            def show(done: int, total: int, name: str = folder.name) -> None:
-                end = "\r\x1b[K" if done == total else ""
-                print(f"\r\x1b[Kloading {name}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+            def show(done: int, total: int, task: Any = task) -> None:
+                bar.update(task, completed=done, total=total)
 
-        sounds.append(load(folder, rate=rate, budget=left, progress=show))
-        left = max(left - sounds[-1].memory, 0)
+            sounds.append(load(folder, rate=rate, budget=left, progress=show))
+            left = max(left - sounds[-1].memory, 0)
     return sounds
 
 
@@ -159,10 +162,11 @@ def _live(
     quiet: bool,
 ) -> None:
     from . import midifile
+    from .keyboard import HELP, Desk, Keyboard
+    from .line import Line
     from .midi import hushed
     from .player import choose, output
     from .record import Recorder
-    from .terminal import HELP, Desk, Keyboard, Line
 
     if keys and not sys.stdin.isatty():
         raise UsageError("--keys needs a terminal to type in")
@@ -184,12 +188,12 @@ def _live(
         recorder = Recorder(engine, record) if record else None
         if recorder:
             stack.callback(recorder.close)
-        line = Line(engine, out=sys.stderr, quiet=quiet)
-        stack.callback(line.close)
         desk = keyboard = None
         if sys.stdin.isatty():
             keyboard = stack.enter_context(Keyboard().listening(notes=keys))
             desk = Desk(engine, engine.send, notes=keys)
+        line = Line(engine, out=sys.stderr, quiet=quiet)
+        stack.callback(line.close)
         if not quiet:
             line.say(_greeting(engine, speaker, ports))
             if desk:

@@ -1,4 +1,4 @@
-"""The terminal: one live line that shows what sounds, and the computer keyboard as a keyboard."""
+"""The computer's keyboard as a keyboard, and as the knobs of the engine."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-
-from ..audio import db
-from ..notes import key_name
 from .engine import Engine
 from .midi import message
-from .state import HELD, PEDALLED
 
 LOWER, UPPER = "zsxdcvgbhnjm,l.;/", "q2w3er5t6y7ui9o0p[=]"
 """Two rows of keys, each a piano from C on, the upper an octave above the lower."""
@@ -191,48 +186,3 @@ def _step(seconds: float, up: bool) -> float:
     """Longer or shorter by a quarter; under 5 ms is 0."""
     seconds = max(seconds, 0.004) * 1.25 if up else seconds / 1.25
     return min(seconds, 20.0) if seconds >= 0.005 else 0.0
-
-
-class Line:
-    """The live line: sounding keys, voices, CPU share, level, gain, morph, underruns. Nothing if `out` is no terminal."""
-
-    def __init__(self, engine: Engine, *, out: IO[str], quiet: bool) -> None:
-        self._engine, self._out = engine, out
-        self._on = not quiet and out.isatty()
-        self._peak = 0.0
-
-    def text(self, load: float, *, width: int = 100) -> str:
-        """The line as it is now; resets the level meter."""
-        e, g = self._engine, self._engine.globals
-        self._peak = max(float(g["peak"]), self._peak * 0.8)
-        g["peak"] = 0.0
-        held = np.isin(e.voices["state"], (HELD, PEDALLED))
-        keys = " ".join(key_name(int(k)) for k in sorted(set(e.voices["key"][held].tolist())))
-        level = db(self._peak)
-        bar = "#" * min(max(round((level + 48) / 4), 0), 12)
-        sound = e.sounds[int(e.hands[int(g["last_channel"])]["pack"])]
-        right = f"{int(g['sounding']):3d} voices  cpu {load:4.0%}  [{bar:<12}]  gain {db(float(g['gain'])):+.0f} dB"
-        if sound.nx > 1:
-            right += f"  morph {e.morph[0]:.2f}" + (f" {e.morph[1]:.2f}" if sound.ny > 1 else "")
-        right += f"  underruns {int(g['underruns'])}"
-        room = max(width - len(right) - 3, 12)
-        return f"{(sound.pack.name + ': ' + (keys or '-'))[:room]:<{room}}  {right}"
-
-    def draw(self, load: float) -> None:
-        """Show the line over the last one."""
-        if self._on:
-            width = 100
-            with contextlib.suppress(OSError):
-                width = os.get_terminal_size(self._out.fileno()).columns or width  # some terminals do not know
-            self._out.write("\r\x1b[K" + self.text(load, width=width)[: width - 1])
-            self._out.flush()
-
-    def say(self, sentence: str) -> None:
-        """A sentence above the line."""
-        self._out.write(("\r\x1b[K" if self._on else "") + sentence + "\n")
-        self._out.flush()
-
-    def close(self) -> None:
-        """Leave the line."""
-        if self._on:
-            self._out.write("\n")
