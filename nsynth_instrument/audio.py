@@ -165,7 +165,7 @@ def whole(path: Path | str) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
     except OSError as e:
-        raise NsynthError(f"cannot write in {path.parent} ({e.strerror}); choose another folder with --out") from e
+        raise NsynthError(f"cannot write in {path.parent} ({e.strerror}); choose another folder") from e
     os.close(handle)
     part = Path(name)
     try:

@@ -58,6 +58,7 @@ def run(*args: object, code: type[NsynthError] | None = None) -> str:
         assert result.exit_code == 0, result.exception
     else:
         assert isinstance(result.exception, code), result.exception
+        assert "\n" not in str(result.exception)
         return str(result.exception)
     return result.stdout
 
@@ -104,6 +105,14 @@ def test_what_cannot_be_is_refused_with_a_sentence_and_leaves_nothing(pack: Path
     assert "leave out" in run(pack, "--midi-file", mid, "--out", out, "--keys", code=UsageError)
     assert "is no pack" in run(tmp_path, "--midi-file", mid, "--out", out, code=DataError)
     assert "did you mean" in run(pack, "--midi-file", mid, "--out", out, "--aftertouch", "vibrate", code=UnknownName)
+    file = tmp_path / "file"
+    file.touch()
+    for take, words in ((tmp_path / "x.ogg", "must end in .wav"), (tmp_path, "must end in .wav"), (tmp_path / "x", "or .mid")):
+        assert words in run(pack, "--record", take, code=UsageError)
+    (tmp_path / "d.wav").mkdir()
+    assert "is a folder" in run(pack, "--record", tmp_path / "d.wav", code=UsageError)
+    assert "cannot write in" in run(pack, "--record", file / "x.wav", code=NsynthError)
+    assert not list((tmp_path / "d.wav").iterdir())
     broken = livepacks.make(tmp_path / "broken", pitches=(60, 62))
     next(broken.glob("*.wav")).unlink()
     assert "lacks 1 of 2 files" in run(broken, "--midi-file", mid, "--out", out, code=DataError)

@@ -139,7 +139,8 @@ def _render(folders: list[Path], settings: Settings, rate: int, memory: int, mid
     engine = _engine(_load(folders, rate, memory, quiet), settings)
     with WavWriter(out, rate=rate, channels=2) as wav:
         for block in render(engine, song):
-            wav.write(block)
+            if not wav.write(block):
+                raise UsageError(f"{midi_file} fills more than the 4 GB of a WAV file; use a lower --rate")
     g = engine.globals
     if not quiet:
         click.echo(f"{g['frame'] / rate:.1f} s, {g['age']} notes, peak {g['peak']:.2f}, {g['stolen']} stolen", err=True)
@@ -166,8 +167,10 @@ def _live(
     from .line import Line
     from .midi import hushed
     from .player import choose, output
-    from .record import Recorder
+    from .record import Recorder, check
 
+    if record:
+        check(record)
     if keys and not sys.stdin.isatty():
         raise UsageError("--keys needs a terminal to type in")
     with hushed():
@@ -244,7 +247,7 @@ def _farewell(engine: Engine, recorder: Any) -> str:
     if recorder:
         recorder.poll()
         if recorder.lost:
-            text += f"; the recording lacks {recorder.lost} frames or notes: this machine was too busy to keep up"
+            text += f"; the recording lacks {recorder.lost} frames or notes: this machine was too busy, or 4 GB are full"
     return text
 
 

@@ -61,7 +61,7 @@ class Keyboard:
 
     @staticmethod
     def _say(text: str) -> None:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
             sys.stderr.write(text)
             sys.stderr.flush()
 

@@ -19,6 +19,23 @@ LIMIT = (1 << 32) - (1 << 20)
 """bytes of a WAV file, whose lengths have 32 bits."""
 
 
+class _Tried(Exception):  # noqa: N818
+    pass
+
+
+def check(path: Path) -> None:
+    """Refuse what could otherwise only fail after the music.
+
+    Raises UsageError for a name that ends neither in .wav nor in .mid, NsynthError where no file can be written.
+    """
+    if path.suffix.lower() not in (".wav", ".mid"):
+        raise UsageError(f"--record {path}: the name must end in .wav (the sound) or .mid (the notes)")
+    if path.is_dir():
+        raise UsageError(f"--record {path} is a folder; name a file in it")
+    with contextlib.suppress(_Tried), whole(path):
+        raise _Tried  # which leaves no file behind
+
+
 class WavWriter:
     """24-bit WAV, written as it comes; appears under its name when the block that it manages ends well, or at `close`."""
 
@@ -31,13 +48,15 @@ class WavWriter:
         self._wave.setframerate(rate)
         self._bytes = 0
 
-    def write(self, block: Array) -> None:
-        """Append float32 (frames, channels); beyond 4 GB nothing more is written."""
+    def write(self, block: Array) -> bool:
+        """Append float32 (frames, channels); False beyond 4 GB, where nothing more is written."""
         steps = np.clip(np.rint(block.astype(np.float64) * 8388607.0), -8388608, 8388607).astype("<i4")
         raw = steps.reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
-        if self._bytes + len(raw) <= LIMIT:
-            self._bytes += len(raw)
-            self._wave.writeframesraw(raw)
+        if self._bytes + len(raw) > LIMIT:
+            return False
+        self._bytes += len(raw)
+        self._wave.writeframesraw(raw)
+        return True
 
     def close(self) -> None:
         """Complete the file and give it its name."""
@@ -54,9 +73,7 @@ class Recorder:
     """Takes down what an engine plays. The callback only copies to a tape in memory; `poll` carries it to the file."""
 
     def __init__(self, engine: Engine, path: Path) -> None:
-        """path: .wav for the sound, .mid for the messages. Raises UsageError for any other name."""
-        if path.suffix.lower() not in (".wav", ".mid"):
-            raise UsageError(f"--record {path}: the name must end in .wav (the sound) or .mid (the notes)")
+        """path: as `check` has it, .wav for the sound, .mid for the messages."""
         self._engine, self._path = engine, path
         self._wav: WavWriter | None = None
         self._events: list[tuple[float, int]] = []
@@ -85,7 +102,8 @@ class Recorder:
         while first < end:
             at = first % RECORD
             n = min(end - first, RECORD - at)
-            self._wav.write(self._engine.tape[at : at + n])
+            if not self._wav.write(self._engine.tape[at : at + n]):
+                self.lost += n
             first += n
         self._done = end
 
