@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
+import rtmidi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsynth_instrument.errors import DataError
+from nsynth_instrument.errors import DataError, DeviceError, UnknownName
 from nsynth_instrument.live import midifile
-from nsynth_instrument.live.midi import Parser, message
+from nsynth_instrument.live.midi import APIS, Parser, backend, candidates, message
 
 RATE = 48000
 
@@ -188,3 +190,40 @@ def test_what_is_written_is_read_by_mido(
     got = [m for m in mido.MidiFile(path) if not m.is_meta]
     assert [word(m) for m in got] == [word(m) for _, m in events]
     assert np.allclose(np.cumsum([m.time for m in got]), [t for t, _ in events], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "names"),
+    [
+        (("LINUX_ALSA", "UNIX_JACK"), ["alsa", "jack"]),
+        (("UNIX_JACK", "MACOSX_CORE"), ["coremidi", "jack"]),  # the keyboards are on CoreMIDI
+        (("MACOSX_CORE",), ["coremidi"]),
+        (("WINDOWS_MM",), ["winmm"]),
+        (("RTMIDI_DUMMY",), []),
+    ],
+)
+def test_back_ends_are_tried_in_the_order_of_the_system(compiled: tuple[str, ...], names: list[str]) -> None:
+    numbers = [getattr(rtmidi, f"API_{c}") for c in compiled]
+    assert [n for n, _ in candidates(numbers)] == names
+    for name, number in candidates(numbers):
+        assert candidates(numbers, name) == [(name, number)]
+        assert number == getattr(rtmidi, APIS[name])
+
+
+def test_a_back_end_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", "nowhere")
+    monkeypatch.setenv("JACK_NO_START_SERVER", "1")
+    with pytest.raises(UnknownName, match="did you mean alsa"):
+        backend("also")
+    other = "winmm" if rtmidi.API_WINDOWS_MM not in rtmidi.get_compiled_api() else "alsa"
+    for name in (other, "jack"):
+        with pytest.raises(DeviceError, match=f"no MIDI back end {name} answers here; .* --keys"):
+            backend(name)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or Path("/dev/snd/seq").exists(), reason="there is an ALSA sequencer")
+def test_without_a_sequencer_one_sentence_names_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", "nowhere")
+    monkeypatch.setenv("JACK_NO_START_SERVER", "1")
+    with pytest.raises(DeviceError, match=r"no MIDI back end \(alsa, jack\) answers here"):
+        backend(None)

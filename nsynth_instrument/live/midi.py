@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from ..errors import DeviceError, UnknownName, UsageError
 CLIENT = "nsynth-instrument"
 """Our name among MIDI and JACK clients; the virtual port is called `in`."""
 
-APIS = {"alsa": "API_LINUX_ALSA", "jack": "API_UNIX_JACK", "coremidi": "API_MACOSX_CORE", "winmm": "API_WINDOWS_MM"}
-"""Our names of RtMidi's back ends, in the order in which they are tried."""
+APIS = {"alsa": "API_LINUX_ALSA", "coremidi": "API_MACOSX_CORE", "winmm": "API_WINDOWS_MM", "jack": "API_UNIX_JACK"}
+"""Our names of RtMidi's back ends, in the order in which they are tried: the system's own, where keyboards are, before JACK."""
 
 DATA_BYTES = {0x80: 2, 0x90: 2, 0xA0: 2, 0xB0: 2, 0xC0: 1, 0xD0: 1, 0xE0: 2}
 """Data bytes that follow each status."""
@@ -81,28 +81,33 @@ class _Port:
     channels: int = 0
 
 
+def candidates(compiled: Collection[int], name: str | None = None) -> list[tuple[str, int]]:
+    """Names and RtMidi numbers of the back ends to try, in order, of those that RtMidi was compiled with.
+
+    RtMidi takes another one when asked for one that it does not have, so it must not be asked. Raises UnknownName for a name
+    that is not in APIS.
+    """
+    if name is not None and name not in APIS:
+        raise UnknownName("MIDI back end", name, APIS)
+    known = ((ours, int(getattr(_rtmidi(), theirs, -1))) for ours, theirs in APIS.items() if name in (None, ours))
+    return [(ours, number) for ours, number in known if number in compiled]
+
+
 def backend(name: str | None) -> tuple[str, int]:
     """Name and RtMidi number of the back end asked for, or of the first that answers.
 
     Raises DeviceError when none does, UnknownName for a name that is not in APIS.
     """
-    rtmidi = _rtmidi()
-    if name is not None and name not in APIS:
-        raise UnknownName("MIDI back end", name, APIS)
-    compiled = rtmidi.get_compiled_api()
-    tried = []
-    for ours, theirs in APIS.items():
-        number = getattr(rtmidi, theirs, None)
-        if number is None or number not in compiled or name not in (None, ours):
-            continue
-        tried.append(ours)
+    found = candidates(_rtmidi().get_compiled_api(), name)
+    for ours, number in found:
         try:
             with hushed():
                 _open(number).delete()
         except OSError:
             continue
-        return ours, int(number)
-    what = f"MIDI back end {name}" if name else f"MIDI back end ({', '.join(tried) or 'none is built in'})"
+        return ours, number
+    tried = ", ".join(ours for ours, _ in found) or "none is built in"
+    what = f"MIDI back end {name}" if name else f"MIDI back end ({tried})"
     raise DeviceError(f"no {what} answers here; start it, play with --keys, or render with --midi-file SONG --out FILE")
 
 
