@@ -24,8 +24,7 @@ import soundfile
 from jackrig import PERIOD, RATE, App, drive
 from test_live_engine import cents, clicks, harmonics, pitch, random_messages, rms
 
-from nsynth_instrument.errors import UsageError
-from nsynth_instrument.live.midi import Ports, backend
+from nsynth_instrument.live.midi import backend
 
 pytest.importorskip("jack")
 if jackrig.missing:
@@ -246,13 +245,6 @@ def test_a_block_that_jack_does_not_have_is_refused(jack: None, packs: Path) -> 
 @pytest.mark.skipif(Path("/dev/snd/seq").exists(), reason="there is an ALSA sequencer, which comes first")
 def test_jack_is_found_where_there_is_no_sequencer(jack: None) -> None:
     assert backend(None) == ("jack", rtmidi.API_UNIX_JACK)
-
-
-def test_windows_is_told_of_loopmidi(jack: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RtMidi is said to have WinMM alone; asked for it, it opens what this system has."""
-    monkeypatch.setattr(rtmidi, "get_compiled_api", lambda: [rtmidi.API_WINDOWS_MM])
-    with pytest.raises(UsageError, match="loopMIDI"):
-        Ports(print, virtual=True)
 
 
 def test_devices_lists_both(jack: None) -> None:

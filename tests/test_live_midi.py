@@ -14,9 +14,9 @@ import rtmidi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsynth_instrument.errors import DataError, DeviceError, UnknownName
+from nsynth_instrument.errors import DataError, DeviceError, UnknownName, UsageError
 from nsynth_instrument.live import midifile
-from nsynth_instrument.live.midi import APIS, Parser, backend, candidates, message
+from nsynth_instrument.live.midi import APIS, Parser, Ports, backend, candidates, message
 
 RATE = 48000
 
@@ -227,3 +227,9 @@ def test_without_a_sequencer_one_sentence_names_what_was_tried(monkeypatch: pyte
     monkeypatch.setenv("JACK_NO_START_SERVER", "1")
     with pytest.raises(DeviceError, match=r"no MIDI back end \(alsa, jack\) answers here"):
         backend(None)
+
+
+def test_windows_is_told_of_loopmidi(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtmidi, "get_compiled_api", lambda: [rtmidi.API_WINDOWS_MM])
+    with pytest.raises(UsageError, match="loopMIDI"):
+        Ports(print, virtual=True)

@@ -152,14 +152,14 @@ class Ports:
 
         Raises DeviceError when the back end or the named port is missing, UsageError for a virtual port where there are none.
         """
+        if virtual and [name for name, _ in candidates(_rtmidi().get_compiled_api(), api)] == ["winmm"]:
+            raise UsageError("Windows has no virtual MIDI ports; install loopMIDI, make a port there, choose it with --midi")
         self.name, self._api = backend(api)
         self._send = send
         self._wanted = port.lower() if port else None
         self._open: dict[str, _Port] = {}
         self._virtual = virtual
         if virtual:
-            if self.name == "winmm":
-                raise UsageError("Windows has no virtual MIDI ports; install loopMIDI, make a port there, choose it with --midi")
             self._listen(f"{CLIENT}:in", None)
             return
         found = names(self._api)
