@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nsynth_instrument.codecs.harmonic import in_tune
+from nsynth_instrument.codecs.harmonic import exact, in_tune
 from nsynth_instrument.dsp import detail, timbre
 from nsynth_instrument.dsp.fluctuation import enliven
 from nsynth_instrument.dsp.partials import ATTACK, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for, synthesise
@@ -74,7 +74,7 @@ def differences(x: np.ndarray) -> list[float]:
     return [float(np.abs(np.diff(x, n=order, axis=0)).mean()) for order in range(timbre.ORDERS)]
 
 
-@pytest.mark.parametrize("wanted", [(2.0, 1.0, 1.4), (1.5, 0.4, 0.12), (1.0, 1.4, 2.4)], ids=["walk", "swing", "noise"])
+@pytest.mark.parametrize("wanted", [(2.0, 1.0, 1.4), (1.5, 0.4, 0.12), (2.0, 2.8, 4.8)], ids=["walk", "swing", "noise"])
 def test_fluctuation_has_the_size_and_the_speed_that_were_said(wanted: tuple[float, float, float]) -> None:
     frames = 4000
     cents = tuple(3 * w for w in wanted)
@@ -99,9 +99,17 @@ def test_a_vibrato_comes_back_with_its_rate() -> None:
 
 
 def test_no_fluctuation_said_is_no_tremolo_heard() -> None:
-    words = said(level_sizes=sizes(400, 0.1, 0.15, 0.25))
-    note = enliven(words, 220.0, np.random.default_rng(0))
-    assert np.allclose(note.level, words.level, atol=1e-4), "the grain of the data is not the sound's"
+    for doubt in ((0.1, 0.15, 0.25), (0.6, 0.25, 0.35)):
+        words = said(level_sizes=sizes(400, *doubt))
+        note = enliven(words, 220.0, np.random.default_rng(0))
+        assert np.allclose(note.level, words.level, atol=1e-4), "neither the data's grain nor doubt is the sound's"
+
+
+def test_what_beats_dips_deeper_than_it_rises() -> None:
+    words = said(2000, level_sizes=sizes(2000, 3.5, 2.0, 2.6))
+    stray = (enliven(words, 220.0, np.random.default_rng(0)).level - words.level)[:, :20]
+    assert stray.max() < 5.0 < 12.0 < -stray.min() <= 30.0
+    assert abs(np.median(stray)) < 0.3, "the middle stays where it was said"
 
 
 @pytest.mark.parametrize("pitch", [28, 57, 96])
@@ -118,6 +126,20 @@ def test_pitch_is_exact_however_the_network_bends_it(pitch: int) -> None:
     )
     sound = synthesise(silenced(in_tune(bent, pitch)), rng)
     assert cents_off(sound, 48000, pitch) == pytest.approx(0, abs=0.3), "as reports measure it"
+
+
+def test_what_trembles_in_noise_is_in_tune_as_a_whole() -> None:
+    pitch = 43
+    words = said(500, level_sizes=sizes(500, 2.5, 1.5, 2.0), pitch_sizes=np.full((500, 3), 4, np.float32))
+    words = replace(words, noise=words.noise + 60)
+
+    def drawn() -> tuple[Partials, np.random.Generator]:
+        rng = np.random.default_rng(3)
+        return silenced(in_tune(enliven(words, hz(pitch), rng), pitch)), rng
+
+    before = cents_off(synthesise(*drawn()), 48000, pitch)
+    note, rng = drawn()
+    assert abs(before) > 2 * abs(cents_off(exact(note, pitch, rng), 48000, pitch)) > 0
 
 
 def test_kernel_says_what_torch_says() -> None:
