@@ -264,6 +264,11 @@ def list_(*, model: str | None, as_json: bool) -> None:
             ],
         }, indent=1))  # fmt: skip
         return
+    if not bank.instruments:
+        click.echo(
+            f"{model} has no instruments of its own: name sound files or what you captured, or give it the shipped ones with: "
+            f"nsynth-instrument bank {model}\n", err=True,
+        )  # fmt: skip
     _table(
         ("instrument", "family", "source", "keys", "notes", "title"),
         [

@@ -15,7 +15,7 @@ from nsynth_instrument.dataset.nsynth import Dataset
 from nsynth_instrument.dsp.pitch import cents_off
 from nsynth_instrument.dsp.steadiness import movement
 from nsynth_instrument.evaluate.bars import same
-from nsynth_instrument.evaluate.recordings import draw, hear, held_out
+from nsynth_instrument.evaluate.recordings import draw, hear, held_out, readable
 from nsynth_instrument.evaluate.tones import steady
 from nsynth_instrument.notes import hz
 
@@ -86,6 +86,16 @@ def test_notes_are_drawn_by_the_seed_and_spread_over_instruments(notes: Path) ->
     assert [e.note_str for e in first] != [e.note_str for e in draw(data, 6, 2, also=held_out)]
     assert sorted(e.instrument_str for e in first) == ["organ_acoustic_000"] * 3 + ["string_acoustic_000"] * 3
     assert len(draw(data, 10_000, 0)) == len(data)
+
+
+def test_notes_that_cannot_be_read_are_left_out_of_a_draw(tmp_path: Path) -> None:
+    folder = nsynthset.make(tmp_path, splits={"test": [("flute_a", 2), ("organ_b", 6)]}, pitches=range(60, 63))
+    (folder / "test" / "audio" / "flute_a-061-100.wav").unlink()
+    told: list[str] = []
+    found = draw(Dataset.open(folder), 6, 0, usable=lambda e: readable(e, told.append))
+    assert len(found) == 5
+    assert len(told) == 1 and "left out: there is no file" in told[0] and "flute_a-061-100.wav" in told[0]
+    assert len(draw(Dataset.open(folder), 6, 0)) == 6
 
 
 def test_a_recording_is_heard_in_tune(notes: Path) -> None:

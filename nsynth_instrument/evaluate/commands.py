@@ -26,6 +26,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--notes", type=click.IntRange(2, 50000), help="Drawn for a figure.  [default: 80; 40 with --voice]")
 @click.option("--split", metavar="NAME", help="Of the table's notes.  [default: all but train]")
 @click.option("--classifier", type=_FOLDER, help="Another judge than the shipped one.")
+@click.option("--skip-damaged", is_flag=True, help="Leave out notes of the table that cannot be read.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which are drawn.")
 @click.option("--out", type=_FOLDER, help="Also write the tables there: CSV, Markdown, PNG.")
 @click.option("--runtime", type=click.Choice(["auto", "kernel", "onnx", "torch"]), default="auto", show_default=True)
@@ -41,6 +42,7 @@ def evaluate(
     notes: int | None,
     split: str | None,
     classifier: Path | None,
+    skip_damaged: bool,
     seed: int,
     out: Path | None,
     runtime: str,
@@ -54,13 +56,15 @@ def evaluate(
     """
     from ..bundle import find
     from ..dataset.nsynth import Dataset
+    from ..errors import UsageError
     from ..progress import listing
     from ..runtimes import open_codec
+    from .recordings import draw, held_out, readable
     from .report import bars_table, write
 
     found = [find(m) for m in models]
     with listing() as passed:
-        examples = list(Dataset.open(data, passed=passed))
+        examples = list(Dataset.open(data, skip_damaged=skip_damaged, passed=passed))
 
     def tell(line: str) -> None:
         click.echo(line, err=True)
@@ -82,7 +86,15 @@ def evaluate(
         for model, codec in zip(found, codecs, strict=True):
             show(_interpolation(model, codec, count, seed, classifier, tell), f"interpolation-{codec.name}")
     if not voice and not interpolate:
-        show(_paper(codecs, examples, str(data.name), notes or 80, seed, split, classifier, tell), "table")
+
+        def wanted(e: Example) -> bool:
+            return e.split == split if split else held_out(e)
+
+        some = draw(examples, notes or 80, seed, also=wanted, usable=lambda e: not skip_damaged or readable(e, tell))
+        if not some:
+            where = f"in a split {split!r}" if split else "outside its train split"
+            raise UsageError(f"the set has no notes {where}; name another --split")
+        show(_paper(codecs, some, data.name + (f" {split}" if split else ", held out"), classifier, tell), "table")
 
 
 def _interpolation(
@@ -108,25 +120,16 @@ def _interpolation(
 
 def _paper(
     codecs: Sequence[Codec],
-    examples: Sequence[Example],
+    drawn: Sequence[Example],
     name: str,
-    notes: int,
-    seed: int,
-    split: str | None,
     classifier: Path | None,
     tell: Callable[[str], None],
 ) -> Table:
-    """The paper's table over some notes of a split."""
-    from ..errors import UsageError
+    """The paper's table over the notes that were drawn of the set or split `name`."""
     from .judges import CLASSIFIER, ClassifierJudge, pitch_judges
-    from .recordings import draw, held_out
     from .report import paper_table
     from .table import rows
 
-    drawn = draw(examples, notes, seed, also=lambda e: e.split == split if split else held_out(e))
-    if not drawn:
-        where = f"in a split {split!r}" if split else "outside its train split"
-        raise UsageError(f"the set has no notes {where}; name another --split")
     judge = ClassifierJudge(classifier or CLASSIFIER)
     detectors, missing = pitch_judges()
     for line in missing:
@@ -137,7 +140,9 @@ def _paper(
         f"A quality counts one by one; always saying the commonest answer gives {common([e.qualities for e in drawn]):.1f} %.",
         *(f"{d.name} hears MIDI {d.low:.0f} to {d.high:.0f}; its share is of the notes in that range." for d in detectors),
     ]
-    return paper_table(found, name + (f" {split}" if split else ", held out"), [d.name for d in detectors], lines)
+    if fonts := sorted({str(e.extra["soundfont"]) for e in drawn if "soundfont" in e.extra}):
+        lines.append(f"The set was made by dataset build, of {' and '.join(fonts)}.")
+    return paper_table(found, name, [d.name for d in detectors], lines)
 
 
 def common(qualities: Sequence[Sequence[int]]) -> float:

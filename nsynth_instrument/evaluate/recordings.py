@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from ..bank import Instrument
 from ..codecs import Codec
 from ..dataset.example import Example
 from ..dsp.pitch import cents_off
+from ..errors import AudioError, DataError
 from ..notes import Note
 
 SECONDS = 4.0
@@ -49,10 +51,17 @@ def hear(example: Example, rate: int) -> Recording:
     return Recording(example, Note(example.pitch, max(1, example.velocity)), audio, off)
 
 
-def draw(notes: Iterable[Example], count: int, seed: int, *, also: Callable[[Example], bool] | None = None) -> list[Example]:
+def draw(
+    notes: Iterable[Example],
+    count: int,
+    seed: int,
+    *,
+    also: Callable[[Example], bool] | None = None,
+    usable: Callable[[Example], bool] = lambda _: True,
+) -> list[Example]:
     """`count` notes, or all if there are fewer: one of each instrument in turn, in an order that `seed` decides.
 
-    also: what a note must fulfil beside.
+    also: what a note must fulfil beside; usable: the same, asked only of notes that would be drawn.
     """
     rng = np.random.default_rng(seed)
     groups: dict[str, list[Example]] = {}
@@ -63,7 +72,17 @@ def draw(notes: Iterable[Example], count: int, seed: int, *, also: Callable[[Exa
     order = [names[i] for i in rng.permutation(len(names))]
     piles = [[groups[n][i] for i in rng.permutation(len(groups[n]))] for n in order]
     turns = [pile[turn] for turn in range(max(map(len, piles), default=0)) for pile in piles if turn < len(pile)]
-    return turns[:count]
+    return list(itertools.islice(filter(usable, turns), count))
+
+
+def readable(e: Example, tell: Callable[[str], object]) -> bool:
+    """Whether a note's sound can be read; `tell` is given the reason if not."""
+    try:
+        e.audio()
+    except (AudioError, DataError) as fault:
+        tell(f"left out: {fault}")
+        return False
+    return True
 
 
 def held_out(e: Example) -> bool:

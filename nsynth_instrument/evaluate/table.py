@@ -21,7 +21,8 @@ from .recordings import Recording, hear
 Tell = Callable[[str], None]
 
 PUBLISHED = (("original audio", 91.6, 90.1), ("WaveNet autoencoder", 79.6, 88.9), ("spectral baseline", 73.9, 85.2))
-"""Pitch and quality accuracy in % of the paper's table 1: its classifier, trained on NSynth, on NSynth's test set."""
+"""Pitch and quality accuracy in % of the paper's table 1: its classifier, trained on NSynth, on NSynth's test set. As noted
+down from the paper; its text was not at hand to compare them with once more."""
 
 
 @dataclass(frozen=True)
