@@ -183,16 +183,21 @@ def write(
             "licence": licence, "sources": list(sources), "network": dict(network), "training": dict(training), "files": files,
         }  # fmt: skip
         (part / MANIFEST).write_text(tomli_w.dumps(manifest), "utf-8")
-        part.chmod(0o755)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            folder.rename(old / "was")
-            part.rename(folder)
-            shutil.rmtree(old)
-        else:
-            part.rename(folder)
+        put(part, folder)
     except OSError as e:
         raise BundleError(f"cannot write the model to {folder} ({e.strerror or e}); choose another folder") from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return read(folder)
+
+
+def put(part: Path, folder: Path) -> None:
+    """The folder `part`, made beside `folder`, becomes `folder`, whole; what was there goes. Raises OSError."""
+    part.chmod(0o755)
+    if not folder.exists():
+        part.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    folder.rename(old / "was")
+    part.rename(folder)
+    shutil.rmtree(old)

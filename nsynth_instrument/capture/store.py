@@ -18,7 +18,7 @@ import numpy as np
 import tomli_w
 
 from .. import audio as sound
-from ..bundle import sha256, user_home
+from ..bundle import put, sha256, user_home
 from ..errors import DataError, NsynthError, UnknownName, UsageError
 from .note import LONGEST, RATE, RELEASE, Sound
 
@@ -131,14 +131,7 @@ def save(about: About, sounds: Sequence[Sound], *, replace: bool = False) -> Sto
             "notes": [asdict(row) for row in rows],
         }  # fmt: skip
         (part / MANIFEST).write_text(tomli_w.dumps(manifest), "utf-8")
-        part.chmod(0o755)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{about.name}.old.", dir=folder.parent))
-            folder.rename(old / "was")
-            part.rename(folder)
-            shutil.rmtree(old)
-        else:
-            part.rename(folder)
+        put(part, folder)
     except OSError as e:
         raise NsynthError(f"cannot write {folder} ({e.strerror or e}); free some space and try again") from e
     finally:

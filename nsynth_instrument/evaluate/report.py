@@ -51,7 +51,8 @@ def bars_table(model: str, found: Sequence[Bar]) -> Table:
     for b in found:
         beside = ", ".join(f"{name} {value:.3g}" for name, value in b.others)
         verdict = {True: "yes", False: "no", None: ""}[b.holds]
-        rows.append((b.what, b.lab, b.bar, f"{b.value:.2f} {b.unit}", verdict, beside, str(b.notes)))
+        here = f"{b.value:.2f} {b.unit}" if np.isfinite(b.value) else "no pitch heard"
+        rows.append((b.what, b.lab, b.bar, here, verdict, beside, str(b.notes)))
     return Table(f"{model}: the voice's bars", ("what", "lab", "bar", "here", "reached", "beside", "notes"), tuple(rows))
 
 
