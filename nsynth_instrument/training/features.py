@@ -27,6 +27,7 @@ from ..progress import Passed
 from .kept import kept, nobody, room
 
 VERSION = 2
+PARTS = ("level", "offset", "noise", "deviation", "attack")
 FRAMES = 500
 """Of a 4 s note."""
 
@@ -55,24 +56,9 @@ class Analysed:
     about: Mapping[str, Any]
 
     @cached_property
-    def _level(self) -> npt.NDArray[Any]:
-        return np.asanyarray(np.load(self.folder / "level.npy", mmap_mode="r"))
-
-    @cached_property
-    def _offset(self) -> npt.NDArray[Any]:
-        return np.asanyarray(np.load(self.folder / "offset.npy", mmap_mode="r"))
-
-    @cached_property
-    def _noise(self) -> npt.NDArray[Any]:
-        return np.asanyarray(np.load(self.folder / "noise.npy", mmap_mode="r"))
-
-    @cached_property
-    def _deviation(self) -> npt.NDArray[Any]:
-        return np.asanyarray(np.load(self.folder / "deviation.npy", mmap_mode="r"))
-
-    @cached_property
-    def _attack(self) -> npt.NDArray[Any]:
-        return np.asanyarray(np.load(self.folder / "attack.npy", mmap_mode="r"))
+    def _kept(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of `to_bytes`, all notes one after another, mapped."""
+        return {k: np.asanyarray(np.load(self.folder / f"{k}.npy", mmap_mode="r")) for k in PARTS}
 
     def note(self, i: int, first: int = 0, frames: int = FRAMES) -> Partials:
         """Note `i`, its `frames` frames from `first`."""
@@ -81,12 +67,12 @@ class Analysed:
         level = np.full((frames, SLOTS), SILENCE, np.float32)
         offset = np.zeros((frames, SLOTS), np.float32)
         here = slice(start + first * n, start + (first + frames) * n)
-        level[:, :n] = self._level[here].reshape(frames, n) * np.float32(0.5) + np.float32(SILENCE)
-        root = self._offset[here].reshape(frames, n) * np.float32(1 / 127)
+        level[:, :n] = self._kept["level"][here].reshape(frames, n) * np.float32(0.5) + np.float32(SILENCE)
+        root = self._kept["offset"][here].reshape(frames, n) * np.float32(1 / 127)
         offset[:, :n] = np.sign(root) * root * root / 2
-        noise = np.asarray(self._noise[i, first : first + frames] / 1.5 + QUIETEST, dtype=np.float32)
-        deviation = self._deviation[i, first : first + frames].astype(np.float32)
-        attack = None if first else self._attack[i].astype(np.float32) / 2
+        noise = np.asarray(self._kept["noise"][i, first : first + frames] / 1.5 + QUIETEST, dtype=np.float32)
+        deviation = self._kept["deviation"][i, first : first + frames].astype(np.float32)
+        attack = None if first else self._kept["attack"][i].astype(np.float32) / 2
         return Partials(float(row["f0"]), level, offset, noise, deviation, attack)
 
 
@@ -123,7 +109,7 @@ def _instrument(job: tuple[str, list[Mapping[str, Any]], Path]) -> tuple[str, in
     name, rows, folder = job
     rows = sorted(rows, key=lambda r: (r["pitch"], r["velocity"]))
     index = np.zeros(len(rows), _INDEX)
-    parts: dict[str, list[npt.NDArray[Any]]] = {"level": [], "offset": [], "noise": [], "deviation": [], "attack": []}
+    parts: dict[str, list[npt.NDArray[Any]]] = {k: [] for k in PARTS}
     start = kept = 0
     for row in rows:
         audio = note_sound(row, RATE)
