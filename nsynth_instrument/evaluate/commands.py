@@ -75,6 +75,9 @@ def evaluate(
             tell(f"wrote {path}")
 
     codecs = [open_codec(m, runtime, threads=threads, device=device) for m in found]
+    for codec in codecs:
+        if (voice or interpolate) and not codec.pitched:
+            tell(f"{codec.name} is told no pitch: at keys that it does not know it is the nearest known one, moved there")
     if voice:
         from .bars import bars
 
