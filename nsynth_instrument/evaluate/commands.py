@@ -97,7 +97,7 @@ def evaluate(
         if not some:
             where = f"in a split {split!r}" if split else "outside its train split"
             raise UsageError(f"the set has no notes {where}; name another --split")
-        show(_paper(codecs, some, data.name + (f" {split}" if split else ", held out"), classifier, tell), "table")
+        show(_paper(codecs, some, data.absolute().name + (f" {split}" if split else ", held out"), classifier, tell), "table")
 
 
 def _interpolation(
