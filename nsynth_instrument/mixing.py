@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from .bank import Instrument, InstrumentBank
-from .codecs import Codec, Kept
+from .codecs import Codec, Kept, Mixed
 from .codes import FRAME_RATE, Morph
 from .dsp.align import align
 from .notes import Note
@@ -27,15 +27,6 @@ STEP = 4
 """Semitones between the keys beyond the known ones at which an instrument's level is asked for."""
 LAYERS = (1, 25, 75, 127)
 """Velocities at which it is asked for."""
-
-
-@dataclass(frozen=True, eq=False)
-class Mixed:
-    """What a codec makes a note of. codes (frames, 16); detail: see `Kept`; level: dB (4 frames,), or None for as it comes."""
-
-    codes: Floats
-    detail: tuple[Kept, ...]
-    level: Floats | None
 
 
 class Mixer:

@@ -56,12 +56,12 @@ class Note:
         """Fundamental frequency in Hz."""
         return hz(self.pitch)
 
-    def rng(self, seed: int) -> np.random.Generator:
-        """The note's own random stream: a function of (seed, pitch, velocity) and nothing else.
+    def rng(self, seed: int, *, part: int = 0) -> np.random.Generator:
+        """The note's own random stream: a function of (seed, pitch, velocity, part) and nothing else.
 
         A note therefore sounds the same whatever batch, order, worker or engine decodes it.
         """
-        return np.random.Generator(np.random.Philox([seed & 0xFFFFFFFF, self.pitch << 8 | self.velocity]))
+        return np.random.Generator(np.random.Philox([seed & 0xFFFFFFFF, part << 16 | self.pitch << 8 | self.velocity]))
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ class RenderPlan:
         The order of sounds, the name and the formats change nothing.
         """
         mixed: list[Any] = [sorted((n, c) for n, c in m.courses.items() if any(c)) for _, m in self.places]
-        weights = mixed if self.steps > 1 else mixed[0]
+        # Since positions are in step they sound otherwise than they did: a render that was begun before starts anew.
+        weights = [*mixed, "in step"] if self.steps > 1 else mixed[0]
         sound = [float(self.seconds), self.rate, self.bits, self.seed, float(self.temperature), self.loops, self.interpolation]
         heard = [bundle, weights, self.grid.pitches, self.grid.velocities, *sound]
         return hashlib.sha256(json.dumps(heard).encode()).hexdigest()

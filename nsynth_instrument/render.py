@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
+import os
 import platform
 import shutil
 from collections.abc import Generator, Iterator, Sequence
@@ -22,9 +24,9 @@ from . import __version__, audio, bundle, repitch
 from .audio import Audio
 from .bank import Instrument, InstrumentBank
 from .bundle import Bundle
-from .codecs import Codec
+from .codecs import Among, Codec
 from .codes import FRAME_RATE, Morph, frames_for
-from .dsp.loops import bake, find_loop, release_seconds
+from .dsp.loops import bake, find_loops, release_seconds
 from .dsp.loudness import RATE, loudest
 from .dsp.pitch import cents_off
 from .errors import DataError, NsynthError, UsageError
@@ -49,6 +51,8 @@ FADE = 0.05
 """s at the end of a note that are faded."""
 BLOCK = 10_000_000
 """Frames that are decoded at once, and kept together: 40 MB; a few blocks are in memory at a time, however long the notes."""
+LARGEST = 40_000_000
+"""Frames of a block that holds all positions of a note: 160 MB; so many fewer blocks are then in hand."""
 DITHER = 0x0D17
 """What a note's dither has in place of its seed's low bits, so as not to follow the decoder's noise."""
 FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release", "shift")])
@@ -208,32 +212,67 @@ class _Job:
         """First pass: every note that is not kept yet, decoded, finished and kept."""
         plan, frames = self.plan, self.codec.frames or frames_for(self.plan.seconds)
         mixer = Mixer(self.bank, self.codec, frames, spherical=plan.interpolation == "spherical")
-        places = [(morph, note) for _, morph in plan.places for note in plan.grid]
-        notes = [note for _, note in places]
-        moved = [0 if self.codec.pitched else repitch.shift(_heard(morph, self.bank), note.pitch) for morph, note in places]
-        jobs = [(morph, Note(note.pitch - by, note.velocity)) for (morph, note), by in zip(places, moved, strict=True)]
+        jobs = self.jobs()
 
         def make(run: range) -> list[Audio]:
-            mixed = mixer.mix([jobs[i] for i in run])
+            moved = [self.moved(*jobs[i]) for i in run]
+            mixed = mixer.mix([self.asked(*jobs[i]) for i in run])
+            notes = [jobs[i][1].note for i in run]
             return self.codec.decode(
-                [repitch.slowed(m.codes, moved[i]) for i, m in zip(run, mixed, strict=True)], [notes[i] for i in run],
+                [repitch.slowed(m.codes, by) for m, by in zip(mixed, moved, strict=True)], notes,
                 seed=plan.seed, temperature=plan.temperature, detail=[m.detail for m in mixed], level=[m.level for m in mixed],
+                among=self.among(mixer, [jobs[i] for i in run]) if len(plan.places) > 1 else None,
             )  # fmt: skip
 
         def finish(run: range, made: list[Audio]) -> Arrays:
-            done = [_finish(plan, notes[i], a, self.codec.rate, moved[i]) for i, a in zip(run, made, strict=True)]
-            return {"audio": np.stack([a for a, _ in done]), "facts": np.array([f for _, f in done], FACTS)}
+            sounds, facts = [], []
+            for area, some in itertools.groupby(run, lambda i: jobs[i][1]):
+                here = list(some)
+                raw = [made[i - run.start] for i in here]
+                moved = [self.moved(*jobs[i]) for i in here]
+                for sound, fact in _finish(plan, area.note, raw, self.codec.rate, moved):
+                    sounds.append(sound)
+                    facts.append(fact)
+            return {"audio": np.stack(sounds), "facts": np.array(facts, FACTS)}
 
         kept = sum(map(len, self.blocks.done()))
-        size = max(1, min(self.codec.batch, int(BLOCK / (plan.seconds * max(plan.rate, self.codec.rate)))))
-        for run in fill(self.blocks, make, finish, size=size, threads=self.threads):
+        size, threads = self.block()
+        for run in fill(self.blocks, make, finish, size=size, threads=threads):
             kept += len(run)
             yield Progress("decode", kept, self.blocks.count)
 
+    def jobs(self) -> list[tuple[int, Area]]:
+        """All notes, in the order in which they are kept: those that fade into each other, one for each position, together."""
+        return [(k, area) for area in self.plan.grid.zones() for k in range(len(self.plan.places))]
+
+    def block(self) -> tuple[int, int]:
+        """How many notes are made at once, whole sets of positions if they are not too much, and in how many threads."""
+        frames, positions = self.plan.seconds * max(self.plan.rate, self.codec.rate), len(self.plan.places)
+        size = max(1, min(self.codec.batch, int(BLOCK / frames)))
+        if positions > 1 and positions * frames <= LARGEST:
+            size = max(1, size // positions) * positions
+        return size, max(1, min(self.threads or os.cpu_count() or 1, int(4 * LARGEST / (size * frames))))
+
+    def moved(self, k: int, area: Area) -> int:
+        """Semitones by which what is decoded is moved to its key."""
+        return 0 if self.codec.pitched else repitch.shift(_heard(self.plan.places[k][1], self.bank), area.note.pitch)
+
+    def asked(self, k: int, area: Area) -> tuple[Morph, Note]:
+        """What is mixed for a note: the morph, and the note that is known."""
+        return self.plan.places[k][1], Note(area.note.pitch - self.moved(k, area), area.note.velocity)
+
+    def among(self, mixer: Mixer, jobs: Sequence[tuple[int, Area]]) -> list[Among]:
+        """Where each note stands among the positions of its key and velocity."""
+        places = [at for at, _ in self.plan.places]
+        axes = [sorted(set(column)) for column in zip(*places, strict=True)]
+        corners = [k for k, at in enumerate(places) if set(at) <= {0.0, 1.0}]
+        ends = {area: mixer.mix([self.asked(k, area) for k in corners]) for area in dict.fromkeys(a for _, a in jobs)}
+        steps = [[along.index(x) for along, x in zip(axes, at, strict=True)] for at in places]
+        return [Among((steps[k][0], steps[k][1] if len(axes) > 1 else 0), ends[area]) for k, area in jobs]
+
     def write(self, folder: Path) -> Generator[Progress, None, tuple[SamplePack, list[Measured]]]:
         """Second pass: all notes as WAV files in `folder`, with one gain."""
-        plan, runs = self.plan, self.blocks.done()
-        jobs = [(k, area) for k in range(len(plan.places)) for area in plan.grid.zones()]
+        plan, runs, jobs = self.plan, self.blocks.done(), self.jobs()
         facts = np.concatenate([self.blocks.get(r, "facts") for r in runs])
         gain = PEAK / _loudest(facts["peak"])
         titles = [_mixture(morph, self.bank) for _, morph in plan.places]
@@ -260,6 +299,9 @@ class _Job:
             zones += some
             yield Progress("write", len(zones), self.blocks.count)
         louder = audio.db(gain)
+        # In the pack, position by position.
+        order = sorted(range(len(jobs)), key=lambda n: jobs[n][0])
+        zones, facts = [zones[n] for n in order], facts[order]
         rows = [
             Measured(
                 Note(z.root, z.velocity), z.file, f["cents"], f["loudness"] + louder, z.peak, z.loop is not None, z.position,
@@ -286,21 +328,25 @@ class _Job:
         )  # fmt: skip
 
 
-def _finish(plan: RenderPlan, note: Note, made: Audio, rate: int, shift: int = 0) -> tuple[Audio, tuple[float, ...]]:
-    """A note at the pack's rate and length, moved by `shift` semitones, its loop baked in, and what FACTS says of it."""
-    if not np.isfinite(made).all():
+def _finish(
+    plan: RenderPlan, note: Note, made: Sequence[Audio], rate: int, moved: Sequence[int]
+) -> Iterator[tuple[Audio, tuple[float, ...]]]:
+    """A note at its positions, each at the pack's rate and length, moved by semitones, its loop baked in, and FACTS of each."""
+    if not all(np.isfinite(a).all() for a in made):
         at = f"key {note.pitch}, velocity {note.velocity}"
         raise NsynthError(f"the model made values that are not numbers at {at}; try another --runtime")
-    sound = audio.fit(audio.resample(made, rate * repitch.factor(shift), plan.rate), round(plan.seconds * plan.rate))
-    sound = audio.fade(sound, round(FADE * plan.rate))
-    hold = plan.seconds - RELEASE
-    loop = find_loop(sound, plan.rate, note.hz, hold_seconds=hold) if plan.loops else None
-    if loop:
-        sound = bake(sound, loop)
-    start, end = (loop.start, loop.end) if loop else (-1, -1)
-    release = release_seconds(sound, plan.rate, hold_seconds=hold)
-    peak, cents = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
-    return sound, (start, end, peak, cents, loudest(audio.resample(sound, plan.rate, RATE)), release, shift)
+    length, hold = round(plan.seconds * plan.rate), plan.seconds - RELEASE
+    sounds = [
+        audio.fade(audio.fit(audio.resample(a, rate * repitch.factor(by), plan.rate), length), round(FADE * plan.rate))
+        for a, by in zip(made, moved, strict=True)
+    ]
+    loops = find_loops(sounds, plan.rate, note.hz, hold_seconds=hold) if plan.loops else [None] * len(sounds)
+    for bare, loop, by in zip(sounds, loops, moved, strict=True):
+        sound = bake(bare, loop) if loop else bare
+        start, end = (loop.start, loop.end) if loop else (-1, -1)
+        release = release_seconds(sound, plan.rate, hold_seconds=hold)
+        peak, cents = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
+        yield sound, (start, end, peak, cents, loudest(audio.resample(sound, plan.rate, RATE)), release, by)
 
 
 def _heard(morph: Morph, bank: InstrumentBank) -> list[Instrument]:

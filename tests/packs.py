@@ -22,10 +22,10 @@ PLACE_MARK = 6
 SECONDS = 1.2
 
 
-def tone(root: int, layer: int, place: int, rate: int, *, alike: bool = False) -> np.ndarray:
-    """(frames,): louder by layer, its markers at a third of the fundamental; phases far from those of other places, or the same."""
+def tone(root: int, layer: int, place: int, rate: int) -> np.ndarray:
+    """(frames,): louder by layer, its markers at a third of the fundamental; phases far from those of other places."""
     t = np.arange(round(SECONDS * rate)) / rate
-    phases = np.random.default_rng([root, layer]).uniform(0, 2 * np.pi, 3) + (0.0 if alike else 2.4 * place)
+    phases = np.random.default_rng([root, layer]).uniform(0, 2 * np.pi, 3) + 2.4 * place
     parts = ((1, 0.3), (LAYER_MARK + layer, 0.1), (PLACE_MARK + place, 0.1))
     x = sum(a * np.sin(2 * np.pi * hz(root) * h * t + p) for (h, a), p in zip(parts, phases, strict=True))
     x = x * (0.25, 0.5, 1.0)[layer]
@@ -50,13 +50,12 @@ def make(
     looped: bool = True,
     name: str = "Flute-Bass",
     release: float = 0.3,
-    alike: Sequence[int] = (),
 ) -> SamplePack:
-    """A pack of ROOTS x VELOCITIES x positions in `folder`, manifest and all; the roots `alike` have one phase everywhere."""
+    """A pack of ROOTS x VELOCITIES x positions in `folder`, manifest and all."""
     zones = []
     areas = {(a.note.pitch, a.note.velocity): a for a in NoteGrid(ROOTS, VELOCITIES).zones()}
     for (k, position), root, (j, velocity) in itertools.product(enumerate(positions), ROOTS, enumerate(VELOCITIES)):
-        audio, area = tone(root, j, k, rate, alike=root in alike), areas[root, velocity]
+        audio, area = tone(root, j, k, rate), areas[root, velocity]
         loop = whole_loop(root, rate, start=rate // 4) if looped else None
         file = sample_file(name, Note(root, velocity), position=k, positions=len(positions))
         ranges = {"low_key": area.low_key, "high_key": area.high_key}

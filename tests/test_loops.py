@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsynth_instrument.dsp.loops import bake, find_loop, release_seconds, sustains
+from nsynth_instrument.dsp.loops import bake, find_loop, find_loops, release_seconds, sustains
 from nsynth_instrument.dsp.periods import autocorrelation, energy, period
-from nsynth_instrument.dsp.seams import measure
+from nsynth_instrument.dsp.seams import judge, measure
 from nsynth_instrument.errors import UsageError
 from nsynth_instrument.notes import hz
 
@@ -151,3 +151,12 @@ def test_release_is_the_time_to_fall_by_sixty_decibels() -> None:
 def test_impossible_notes_are_refused() -> None:
     with pytest.raises(UsageError, match="no loop can be sought"):
         find_loop(note(60), 48000, 30000.0, hold_seconds=HOLD)
+
+
+def test_notes_that_fade_into_each_other_have_one_loop() -> None:
+    lively = [note(58, rate=44100, vibrato=v, tremolo=t, noise=2e-3, seed=i) for i, (v, t) in enumerate([(0, 1), (6, 0), (3, 2)])]
+    struck = note(58, rate=44100, decay=12)
+    *found, none = find_loops([*lively, struck], 44100, hz(58), hold_seconds=3.0)
+    assert none is None and len({(f.start, f.end) for f in found if f}) == 1
+    for audio, loop in zip(lively, found, strict=True):
+        assert loop and judge(bake(audio, loop), 44100, loop.start, loop.end, hz(58)).seamless

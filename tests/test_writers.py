@@ -22,7 +22,7 @@ from nsynth_instrument.errors import DataError, UnknownName, UsageError
 from nsynth_instrument.notes import Note, hz
 from nsynth_instrument.pack import Loop, SamplePack, Zone
 from nsynth_instrument.writers import FORMATS, parse_formats, write_formats, writer
-from nsynth_instrument.writers.layers import axes, fade, likeness, velocity_fades
+from nsynth_instrument.writers.layers import axes, fade, layers_alike, velocity_fades
 from nsynth_instrument.writers.modulators import fadable, gains
 from nsynth_instrument.writers.names import safe, sample_file
 from nsynth_instrument.writers.parallel import ordered
@@ -144,21 +144,15 @@ def test_fades_meet() -> None:
     assert narrow[60, 25].rise is None and narrow[60, 75].fall is None
 
 
-def test_likeness_tells_one_phase_from_many(tmp_path: Path) -> None:
+@pytest.mark.parametrize("turn", [0.0, 1.6])
+def test_layers_are_told_alike_by_their_phases(tmp_path: Path, turn: float) -> None:
     t = np.arange(24000) / 48000
     zones = []
-    for k, velocity in ((0, 50), (1, 50), (0, 100), (1, 100)):
-        x = (velocity / 200) * np.sin(2 * np.pi * 440 * t + 1.6 * k)
-        write_wav(tmp_path / f"{k}{velocity}.wav", x.astype(np.float32), 48000, bits=16, root=69)
-        low = 1 if velocity == 50 else 76
-        zones.append(Zone(f"{k}{velocity}.wav", 69, velocity, 0, 127, low, 127, 24000, position=(float(k),)))
-    found = likeness(SamplePack("a", "a", 48000, 16, tuple(zones), positions=TWO), tmp_path)
-    assert found.velocities and found.positions == ((0, 127, False),)
-
-
-def test_likeness_is_told_key_by_key(tmp_path: Path) -> None:
-    pack = packs.make(tmp_path, positions=THREE, alike=(36,))
-    assert likeness(pack, tmp_path).positions == ((0, 48, True), (49, 127, False))
+    for k, velocity in enumerate((50, 100)):
+        x = (velocity / 200) * np.sin(2 * np.pi * 440 * t + turn * k)
+        write_wav(tmp_path / f"{velocity}.wav", x.astype(np.float32), 48000, bits=16, root=69)
+        zones.append(Zone(f"{velocity}.wav", 69, velocity, 0, 127, 1 + 75 * k, 75 + 52 * k, 24000))
+    assert layers_alike(SamplePack("a", "a", 48000, 16, tuple(zones)), tmp_path) == (not turn)
 
 
 def test_work_in_order_keeps_few_waiting() -> None:
@@ -307,21 +301,6 @@ def test_the_mod_wheel_morphs_a_soundfont_within_half_a_decibel(
     assert np.abs(np.diff(x[14400 : 6 * 48000 - 5000])).max() < 1.6 * usual
 
 
-@pytest.mark.parametrize(("name", "player"), [("sfz", Sfizz), ("sf2", Fluid), ("sf2", Spessa)])
-def test_each_key_fades_as_its_positions_are_alike(tmp_path: Path, name: str, player: type[Sfizz | Fluid | Spessa]) -> None:
-    """Of key 36, in phase everywhere, the common fundamental keeps its level; of 60, in no phase, the sum of powers does."""
-    synth = player(writer(name)(packs.make(tmp_path, positions=THREE, alike=(36,)), tmp_path))
-    wheel = [(0.3 + 0.4 * i, "cc", 1, cc) for i, cc in enumerate((0, 16, 32, 48, 64, 96, 127))]
-    for key in (36, 60):
-        x = synth.play([(0.0, "cc", 1, 0), *wheel, *held(key, 127, seconds=3.1)], 3.2)
-        parts = [x[round((at + 0.05) * 48000) : round((at + 0.39) * 48000)] for at, *_ in wheel]
-        if key == 36:
-            heard = [20 * np.log10(amplitude(p, tone_hz(key))) for p in parts]
-        else:
-            heard = [10 * np.log10(sum(amplitude(p, tone_hz(key, packs.PLACE_MARK + k)) ** 2 for k in range(3))) for p in parts]
-        assert min(heard) > heard[0] - 0.5 and max(heard) < heard[0] + 1.0, (key, heard)
-
-
 @SOUNDFONT
 def test_four_corners_of_a_soundfont_answer_to_two_controllers(tmp_path: Path, synth: type[Fluid | Spessa]) -> None:
     player = synth(writer("sf2")(packs.make(tmp_path, positions=CORNERS), tmp_path))
@@ -346,13 +325,11 @@ def test_each_position_has_its_own_preset(tmp_path: Path, synth: type[Fluid | Sp
 
 def test_modulators_keep_the_power_however_an_engine_reads_the_wheel() -> None:
     for among in ((0.0, 1.0), (0.0, 0.5, 1.0), (0.0, 0.3, 1.0)):
-        for alike in (False, True):
-            for engine in range(3):
-                g = np.array([gains(at, among, alike=alike, engine=engine) for at in among])
-                whole = 20 * np.log10(g.sum(axis=0)) if alike else 10 * np.log10(np.square(g).sum(axis=0))
-                assert np.abs(whole).max() < 1.0
-                for k, at in enumerate(among):
-                    assert 20 * np.log10(np.delete(g[:, round(127 * at)], k).max()) < -17
+        for engine in range(3):
+            g = np.array([gains(at, among, engine=engine) for at in among])
+            assert np.abs(10 * np.log10(np.square(g).sum(axis=0))).max() < 1.0
+            for k, at in enumerate(among):
+                assert 20 * np.log10(np.delete(g[:, round(127 * at)], k).max()) < -17
 
 
 def test_of_many_positions_some_are_faded() -> None:
@@ -428,21 +405,6 @@ def test_decentsampler_knobs_turn_positions_at_equal_power(tmp_path: Path, posit
         assert abs(10 * np.log10(np.sum(np.square(heard)))) < 0.05
         if set(turn) <= {0.0, 1.0}:
             assert heard[pack.positions.index(tuple(turn))] == pytest.approx(1.0)
-
-
-def test_decentsampler_fades_alike_keys_by_gains_that_add_to_one(tmp_path: Path) -> None:
-    pack = packs.make(tmp_path, positions=CORNERS, alike=(36,))
-    root = ET.parse(writer("decentsampler")(pack, tmp_path)).getroot()
-    groups, turn = list(root.iter("group")), (0.3, 0.6)
-    assert len(groups) == 8 and len(list(root.iter("sample"))) == len(pack.zones)
-    volume, tags = {}, {}
-    for knob, value in zip((k for k in root.iter("labeled-knob") if k.get("label", "").startswith("Morph")), turn, strict=True):
-        for b in knob.iter("binding"):
-            gain = table(b.get("translationTable", ""), value)
-            (volume if b.get("level") == "group" else tags)[b.get("position") or b.get("identifier")] = gain
-    heard = np.array([volume[str(k)] * tags[g.get("tags")] for k, g in enumerate(groups)])
-    assert np.square(heard[::2]).sum() == pytest.approx(1.0, abs=0.01)
-    assert heard[1::2].sum() == pytest.approx(1.0)
 
 
 def test_decentsampler_samples_exist_and_tile(tmp_path: Path) -> None:

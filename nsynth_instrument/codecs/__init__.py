@@ -32,6 +32,30 @@ class Kept:
     at: Floats | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """What a codec makes a note of. codes (frames, 16); detail: see `Kept`; level: dB (4 frames,), or None for as it comes."""
+
+    codes: Floats
+    detail: Sequence[Kept]
+    level: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
+class Among:
+    """Where a note stands among those that it fades into, the positions of a morph at one key and velocity.
+
+    place: its step along both axes, from 0; ends: what the notes at the morph's ends, two or four, are made of.
+    """
+
+    place: tuple[int, int]
+    ends: Sequence[Mixed]
+
+    def hiss(self, note: Note, seed: int) -> np.random.Generator:
+        """The position's own stream: noise that positions shared would be louder between them."""
+        return note.rng(seed, part=1 + self.place[0] + 128 * self.place[1])
+
+
 class Codec(Protocol):
     """Audio at `rate` Hz <-> codes (frames, 16) at 31.25 Hz.
 
@@ -66,11 +90,13 @@ class Codec(Protocol):
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
         level: Sequence[Floats | None] | None = None,
+        among: Sequence[Among] | None = None,
     ) -> list[Floats]:
         """Audio (samples,) of each note at its pitch and velocity.
 
         Noise is drawn from `note.rng(seed)` alone, so a note does not depend on its batch. detail: for each note
-        what is added of what banks keep; level: how loud it is to be, as `levels` has it, None for as it comes.
+        what is added of what banks keep; level: how loud it is to be, as `levels` has it, None for as it comes; among: for
+        each note those that it fades into, so that powers add between them.
         """
         ...
 

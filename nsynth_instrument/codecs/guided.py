@@ -12,8 +12,8 @@ from ..bundle import Bundle
 from ..dsp import guide, pqmf, timbre
 from ..dsp.partials import synthesise
 from ..notes import Note
-from . import Kept
-from .harmonic import HarmonicCodec, voiced
+from . import Among, Kept
+from .harmonic import HarmonicCodec, turned, voiced
 from .wavenet import WaveNetNetwork
 
 Floats = npt.NDArray[np.float32]
@@ -49,13 +49,15 @@ class GuidedCodec:
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
         level: Sequence[Floats | None] | None = None,
+        among: Sequence[Among] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature scales the noise that is drawn and the fluctuation of the sines."""
         kept, loud = detail or [()] * len(notes), level or [None] * len(notes)
         out: list[Floats] = []
         for first in range(0, len(notes), self.batch):
             some = slice(first, first + self.batch)
-            out += self._decode(codes[some], notes[some], kept[some], loud[some], seed, temperature)
+            beside = among[some] if among else None
+            out += self._decode(codes[some], notes[some], kept[some], loud[some], seed, temperature, beside)
         return out
 
     def levels(
@@ -72,6 +74,7 @@ class GuidedCodec:
         loud: Sequence[Floats | None],
         seed: int,
         temperature: float,
+        among: Sequence[Among] | None,
     ) -> list[Floats]:
         frames = max(len(c) for c in codes)
         steps = frames * guide.STEPS * timbre.PER_CODE
@@ -79,16 +82,19 @@ class GuidedCodec:
         source = np.zeros((len(notes), steps, guide.SOURCE), np.float32)
         noise = np.zeros((len(notes), steps, guide.BANDS), np.float32)
         said = self.voice.features(codes, notes)
+        courses = self.voice.courses(notes, among, seed, temperature) if among else {}
 
         def lead(row: int) -> tuple[Floats, Floats]:
             note, rng = notes[row], notes[row].rng(seed)
-            partials = voiced(said[row], note, kept[row], loud[row], rng, temperature)
-            sines = synthesise(partials, rng, noise=False)
+            partials = voiced(said[row], note, kept[row], loud[row], rng, temperature, courses.get(note))
+            turns = turned(note, among[row], seed) if among else None
+            sines = synthesise(partials, rng, noise=False, turned=turns)
+            hiss = among[row].hiss(note, seed) if among else rng
             levels, share = guide.scale(partials)
             led = np.pad(pqmf.analysis(sines[None], guide.BANDS)[0], ((1, 1), (0, 0)))
             told[row, : len(codes[row])] = guide.colour(partials)
             source[row, : len(levels)] = guide.source(led, levels, share)
-            noise[row, : len(levels)] = rng.standard_normal(levels.shape, dtype=np.float32) * guide.calm(share)
+            noise[row, : len(levels)] = hiss.standard_normal(levels.shape, dtype=np.float32) * guide.calm(share)
             levels[:, guide.SAID :] = 0
             return sines, levels
 

@@ -13,14 +13,18 @@ import numpy.typing as npt
 
 from ..bundle import Bundle
 from ..dsp import detail as details
-from ..dsp import levels, timbre
+from ..dsp import levels, lockstep, timbre
 from ..dsp.fluctuation import enliven
 from ..dsp.partials import HOP, RATE, Partials, analyse, measure_f0, silenced, synthesise
 from ..dsp.pitch import cents_off
 from ..notes import Note
-from . import Kept
+from . import Among, Kept, Mixed
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+SIGNS = 1 << 20
+"""Part of a note's random streams that says which way its partials turn along the second axis of a square."""
 
 EXACT = 0.25
 """Cents by which a note may be off."""
@@ -111,16 +115,41 @@ class HarmonicCodec:
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
         level: Sequence[Floats | None] | None = None,
+        among: Sequence[Among] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature scales the fluctuation that is sampled; 0 leaves smooth partials."""
+        kept, loud, said = detail or [()] * len(notes), level or [None] * len(notes), self.features(codes, notes)
+        courses = self.courses(notes, among, seed, temperature) if among else {}
 
-        def one(said: timbre.Said, note: Note, kept: Sequence[Kept], loud: Floats | None) -> Floats:
-            rng = note.rng(seed)
-            return exact(voiced(said, note, kept, loud, rng, temperature), note.pitch, rng)
+        def one(i: int) -> Floats:
+            note, rng = notes[i], notes[i].rng(seed)
+            partials = voiced(said[i], note, kept[i], loud[i], rng, temperature, courses.get(note))
+            if not among:
+                return exact(partials, note.pitch, rng)
+            return synthesise(partials, rng, hiss=among[i].hiss(note, seed), turned=turned(note, among[i], seed))
 
         with ThreadPoolExecutor(self.threads) as pool:
-            none = [None] * len(notes)
-            return list(pool.map(one, self.features(codes, notes), notes, detail or [()] * len(notes), level or none))
+            return list(pool.map(one, range(len(notes))))
+
+    def courses(self, notes: Sequence[Note], among: Sequence[Among], seed: int, temperature: float) -> dict[Note, Doubles]:
+        """For each note the frequencies that its morph's positions share (see `dsp.lockstep`), in tune at the ends' mean."""
+        ends = {note: a.ends for note, a in zip(notes, among, strict=True)}
+        every = [(note, m) for note, some in ends.items() for m in some]
+        said = iter(self.features([m.codes for _, m in every], [note for note, _ in every]))
+
+        def one(note: Note, mixed: Sequence[Mixed], words: Sequence[timbre.Said]) -> Doubles:
+            rngs = [note.rng(seed) for _ in mixed]
+            found = [
+                spoken(w, note, m.detail, m.level, r, temperature) for w, m, r in zip(words, mixed, rngs, strict=True)
+            ]
+            shared = lockstep.course(found)
+            heard = [synthesise(lockstep.in_step(f, shared), r) for f, r in zip(found, rngs, strict=True)]
+            off = [cents for a in heard if np.isfinite(cents := cents_off(a, RATE, note.pitch))]
+            return shared * 2 ** (-float(np.mean(off or [0.0])) / 1200)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            words = [[next(said) for _ in some] for some in ends.values()]
+            return dict(zip(ends, pool.map(one, ends, ends.values(), words), strict=True))
 
     def levels(
         self, codes: Sequence[Floats], notes: Sequence[Note], *, detail: Sequence[Sequence[Kept]] | None = None
@@ -135,13 +164,32 @@ class HarmonicCodec:
 
 
 def voiced(
+    said: timbre.Said,
+    note: Note,
+    kept: Sequence[Kept],
+    loud: Floats | None,
+    rng: np.random.Generator,
+    temperature: float,
+    shared: Doubles | None = None,
+) -> Partials:
+    """What is synthesised of what was said: see `spoken`; in tune, or on the course that is `shared` with others."""
+    partials = spoken(said, note, kept, loud, rng, temperature)
+    return in_tune(partials, note.pitch) if shared is None else lockstep.in_step(partials, shared)
+
+
+def spoken(
     said: timbre.Said, note: Note, kept: Sequence[Kept], loud: Floats | None, rng: np.random.Generator, temperature: float
 ) -> Partials:
-    """What is synthesised of what was said: with details added, at its level, fluctuation of `temperature` drawn, and in tune."""
+    """What was said with details added, at its level, and fluctuation of `temperature` drawn."""
     said = _detailed(said, note, kept)
     if loud is not None:
         said = levels.levelled(said, note.hz, loud)
-    return silenced(in_tune(enliven(said, note.hz, rng, temperature), note.pitch))
+    return silenced(enliven(said, note.hz, rng, temperature))
+
+
+def turned(note: Note, among: Among, seed: int) -> Doubles:
+    """Turns (SLOTS,) by which a position's partials begin later; see `lockstep.turns`."""
+    return lockstep.turns(among.place, note.rng(seed, part=SIGNS))
 
 
 def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Said:

@@ -14,7 +14,7 @@ from ..bundle import Bundle
 from ..dsp import phase, spectra, timbre
 from ..dsp.spectra import HOP, LATENT, PER_CODE, RATE, SAMPLES, SIZE
 from ..notes import Note
-from . import Kept
+from . import Among, Kept
 
 Floats = npt.NDArray[np.float32]
 
@@ -75,14 +75,19 @@ class SpectralCodec:
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
         level: Sequence[Floats | None] | None = None,
+        among: Sequence[Among] | None = None,
     ) -> list[Floats]:
-        """See `Codec.decode`. Nothing is drawn but the phases that a note begins with, so temperature changes nothing."""
+        """See `Codec.decode`. Nothing is drawn but the phases that a note begins with, so temperature changes nothing.
 
-        def one(c: Floats, note: Note) -> Floats:
-            return sound(self.magnitudes([c], [note])[0], note, note.rng(seed), len(c) * self.hop, lead=self.lead)
+        Positions of a morph begin a quarter turn further at each step: their harmonics turn alike, so powers add.
+        """
+
+        def one(c: Floats, note: Note, steps: int) -> Floats:
+            magnitude = self.magnitudes([c], [note])[0]
+            return sound(magnitude, note, note.rng(seed), len(c) * self.hop, lead=self.lead, turned=steps / 4)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(one, codes, notes))
+            return list(pool.map(one, codes, notes, [sum(a.place) for a in among] if among else [0] * len(notes)))
 
     def levels(
         self, codes: Sequence[Floats], notes: Sequence[Note], *, detail: Sequence[Sequence[Kept]] | None = None
@@ -130,12 +135,14 @@ class PublishedCodec(SpectralCodec):
         return out
 
 
-def sound(magnitude: Floats, note: Note, rng: np.random.Generator, samples: int, *, lead: int) -> Floats:
+def sound(
+    magnitude: Floats, note: Note, rng: np.random.Generator, samples: int, *, lead: int, turned: float = 0.0
+) -> Floats:
     """Audio (samples,) of magnitudes: phases that advance along the note's pitch, made consistent by a few iterations.
 
     docs/spectral.md compares it with Griffin-Lim alone, as published, and with integration of the phase's gradient.
     """
-    start = phase.advance(magnitude, HOP, note.hz / RATE, rng)
+    start = phase.advance(magnitude, HOP, note.hz / RATE, rng) + np.float32(2 * np.pi * turned)
     return phase.griffin_lim(magnitude, start, HOP, samples, iterations=1 + ROUNDS, momentum=0.99, lead=lead)
 
 

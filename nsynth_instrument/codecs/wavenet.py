@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..bundle import Bundle
 from ..dsp import mulaw, pqmf
 from ..notes import Note
-from . import Kept
+from . import Among, Kept
 
 Floats = npt.NDArray[np.float32]
 Classes = npt.NDArray[np.uint8]
@@ -87,11 +87,14 @@ class WaveNetCodec:
         temperature: float = 1.0,
         detail: Sequence[Sequence[Kept]] | None = None,
         level: Sequence[Floats | None] | None = None,
+        among: Sequence[Among] | None = None,
     ) -> list[Floats]:
-        """See `Codec.decode`. temperature under 1 makes the likely likelier: less noise."""
+        """See `Codec.decode`. temperature under 1 makes the likely likelier: less noise. Positions of a morph are drawn apart."""
+        rngs = [a.hiss(n, seed) for a, n in zip(among, notes, strict=True)] if among else [n.rng(seed) for n in notes]
         out: list[Floats] = []
         for first in range(0, len(notes), self.batch):
-            out += self._decode(codes[first : first + self.batch], notes[first : first + self.batch], seed, temperature)
+            some = slice(first, first + self.batch)
+            out += self._decode(codes[some], notes[some], rngs[some], temperature)
         return out
 
     def levels(
@@ -100,14 +103,16 @@ class WaveNetCodec:
         """None: how loud a note is, only the note itself tells."""
         return
 
-    def _decode(self, codes: Sequence[Floats], notes: Sequence[Note], seed: int, temperature: float) -> list[Floats]:
+    def _decode(
+        self, codes: Sequence[Floats], notes: Sequence[Note], rngs: Sequence[np.random.Generator], temperature: float
+    ) -> list[Floats]:
         bands = self.network.bands
         frames = max(len(c) for c in codes)
         z = np.stack([np.pad(c, ((0, frames - len(c)), (0, 0)), mode="edge") for c in codes]).astype(np.float32)
         noise = np.zeros((len(notes), frames * self.hop // bands, bands), np.float32)
-        for row, note, c in zip(noise, notes, codes, strict=True):
+        for row, rng, c in zip(noise, rngs, codes, strict=True):
             steps = len(c) * self.hop // bands
-            row[:steps] = note.rng(seed).random((steps, bands), dtype=np.float32)
+            row[:steps] = rng.random((steps, bands), dtype=np.float32)
         pitch, velocity = np.array([n.pitch for n in notes]), np.array([n.velocity for n in notes])
         classes = self.network.decode(z, pitch, velocity, noise, temperature=temperature)
         # What follows a shorter note's end must not leak back into it through the filters.

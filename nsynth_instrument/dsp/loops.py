@@ -8,6 +8,7 @@ frames any more.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,10 +27,13 @@ LATEST = 0.6
 """s; a loop ends at most this long before the hold does, since a player goes on from there to the recorded release."""
 TRIED = 24
 """Loop lengths that are tried at every place."""
-MEASURED = 24
-"""Of all places, those that are baked and measured at most, until one is seamless."""
+PLACES, MEASURED = (2, 6), (24, 400)
+"""Starts that are tried for each length, and how many of all places are baked and measured at most until one is seamless: for a
+note alone, and for several together, of which the first that is not ends the trial."""
 WORSE = 0.1
 """Of likeness, what a loop may give up to have its key's own pitch."""
+APART = 3
+"""Notes that are given a loop of their own before a common one of the others is given up."""
 CLEAR = 0.95
 """Of each limit, what a seam may reach: another's measurement, and 16 bits, change the last percent."""
 RIPPLED, EARLY, LONG = 0.05, 0.01, 0.004
@@ -106,32 +110,94 @@ def find_loop(audio: Floats, rate: int, f0_hz: float, *, hold_seconds: float) ->
     The loop lies between the attack and the end of the hold, so that the recorded release follows it. Raises UsageError
     when `rate` or `f0_hz` cannot be.
     """
+    return find_loops([audio], rate, f0_hz, hold_seconds=hold_seconds)[0]
+
+
+def find_loops(sounds: Sequence[Floats], rate: int, f0_hz: float, *, hold_seconds: float) -> list[LoopResult | None]:
+    """The loop of each of several notes of one key that fade into each other: one and the same where that can be.
+
+    They then jump together, and what is in step stays so for as long as they are held. Where it cannot be, those in which a
+    common one is not seamless have their own. Otherwise see `find_loop`.
+    """
     if not (8000 <= rate <= 384000 and 1.0 <= f0_hz < rate / 2):
         raise UsageError(f"no loop can be sought at {rate} Hz for a fundamental of {f0_hz} Hz")
-    if not sustains(audio, rate, hold_seconds=hold_seconds):
-        return None
-    low, high = _steady(audio, rate, hold_seconds)
-    held = audio[low:high] - audio[low:high].mean()
-    squares = energy(held)
-    likeness = autocorrelation(held, squares, round(LONGEST * rate) + 1)
-    own, key = follow(likeness, rate / f0_hz), rate / f0_hz
-    lengths = {cycle: _lengths(likeness, cycle, rate, longest=len(held)) for cycle in (key, own)}
+    found: list[LoopResult | None] = [None] * len(sounds)
+    lasting = [i for i, audio in enumerate(sounds) if sustains(audio, rate, hold_seconds=hold_seconds)]
+    alone: list[int] = []
+    while lasting:
+        loops, worst = _search([sounds[i] for i in lasting], rate, f0_hz, hold_seconds)
+        for i, loop in zip(lasting, loops, strict=False):
+            found[i] = loop
+        if loops or len(lasting) == 1:
+            break
+        alone.append(lasting.pop(worst))
+        if len(alone) == APART:
+            alone, lasting = alone + lasting, []
+    for i in alone:
+        found[i] = next(iter(_search([sounds[i]], rate, f0_hz, hold_seconds)[0]), None)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Hold:
+    """A note between its attack and the end of its hold: `squares` is its `energy`, own: its period in frames."""
+
+    sound: Floats
+    squares: Doubles
+    likeness: Floats
+    own: float
+
+
+def _search(sounds: Sequence[Floats], rate: int, f0_hz: float, hold_seconds: float) -> tuple[list[LoopResult], int]:
+    """The best loop that is seamless in all of these notes, as it is in each; or none, and which of them has the fewest."""
+    ends = [_steady(audio, rate, hold_seconds) for audio in sounds]
+    low, high = max(first for first, _ in ends), min(last for _, last in ends)
+    holds = [_hold(audio[low:high], rate, f0_hz) for audio in sounds]
+    key, own = rate / f0_hz, float(np.median([h.own for h in holds]))
+    lengths = {cycle: _lengths(holds, cycle, rate) for cycle in (key, own)}
     cycles = [own]
-    if abs(1200 * math.log2(key / own)) <= wander(held, rate, f0_hz) + CENTS and lengths[key] and lengths[own]:
-        alike_key, alike_own = (likeness[lengths[cycle][0]] for cycle in (key, own))
+    if lengths[key] and lengths[own] and all(_near(h, rate, f0_hz) for h in holds):
+        alike_key, alike_own = (_likeness(holds)[lengths[cycle][0]] for cycle in (key, own))
         cycles = [key, own] if alike_key > alike_own - WORSE else [own]
+    order, failed = list(range(len(sounds))), [0] * len(sounds)
     for cycle in cycles:
         window = whole_periods(rate, rate / cycle)
         places: list[tuple[float, int, int]] = []
         for length in lengths[cycle]:
-            places += [(cost, at, length) for cost, at in _places(held, squares, length, window, rate)]
-        for _, at, length in sorted(places)[:MEASURED]:
-            found = _baked(audio, rate, low + at, length, cycle, window, high)
-            if found.seam.excess <= CLEAR:
-                seam = judge(bake(audio, found), rate, found.start, found.end, f0_hz)
-                if seam.seamless:
-                    return replace(found, seam=seam)
-    return None
+            places += [(cost, at, length) for cost, at in _places(holds, length, window, rate)]
+        for _, at, length in sorted(places)[: MEASURED[len(sounds) > 1]]:
+            seamless: dict[int, LoopResult] = {}
+            for n in order:
+                one = _baked(sounds[n], rate, low + at, length, cycle, window, high)
+                if one.seam.excess <= CLEAR:
+                    seam = judge(bake(sounds[n], one), rate, one.start, one.end, f0_hz)
+                    if seam.seamless:
+                        seamless[n] = replace(one, seam=seam)
+                        continue
+                failed[n] += 1
+                order.sort(key=lambda i: -failed[i])  # what fails most often is asked first
+                break
+            if len(seamless) == len(sounds):
+                return [seamless[n] for n in range(len(sounds))], 0
+    return [], order[0]
+
+
+def _hold(part: Floats, rate: int, f0_hz: float) -> _Hold:
+    centred = part - part.mean()
+    squares = energy(centred)
+    likeness = autocorrelation(centred, squares, round(LONGEST * rate) + 1)
+    return _Hold(centred, squares, likeness, follow(likeness, rate / f0_hz))
+
+
+def _near(h: _Hold, rate: int, f0_hz: float) -> bool:
+    """Whether a note's pitch can hardly be told from its key's."""
+    off = abs(1200 * math.log2(rate / f0_hz / h.own))
+    return off <= CENTS or off <= wander(h.sound, rate, f0_hz) + CENTS
+
+
+def _likeness(holds: Sequence[_Hold]) -> Floats:
+    """The mean of the notes'."""
+    return holds[0].likeness if len(holds) == 1 else np.mean([h.likeness for h in holds], axis=0)
 
 
 def _baked(audio: Floats, rate: int, start: int, length: int, cycle: float, window: int, high: int) -> LoopResult:
@@ -195,10 +261,10 @@ def _steady(audio: Floats, rate: int, hold_seconds: float) -> tuple[int, int]:
     return min(attack + round(0.25 * rate), high // 3), high
 
 
-def _lengths(likeness: Floats, cycle: float, rate: int, *, longest: int) -> list[int]:
+def _lengths(holds: Sequence[_Hold], cycle: float, rate: int) -> list[int]:
     """The most promising loop lengths in frames: whole, of whole periods, in tune, and alike one length later."""
-    window = whole_periods(rate, rate / cycle)
-    top = min(LONGEST * rate, longest - 2 * window - rate // 50, len(likeness) - 1)
+    window, likeness = whole_periods(rate, rate / cycle), _likeness(holds)
+    top = min(LONGEST * rate, len(holds[0].sound) - 2 * window - rate // 50, len(likeness) - 1)
     periods = np.arange(max(1, int(np.ceil(SHORTEST * rate / cycle))), int(top / cycle) + 1)
     if not len(periods):
         return []
@@ -209,38 +275,40 @@ def _lengths(likeness: Floats, cycle: float, rate: int, *, longest: int) -> list
     return [int(n) for n in lengths[np.argsort(-worth)[:TRIED]]]
 
 
-def _places(held: Floats, squares: Doubles, length: int, window: int, rate: int) -> list[tuple[float, int]]:
-    """(unlikeness, start) of good loops of `length` frames inside `held`: low where both sides of the seam match.
-
-    `squares` is the `energy` of `held`.
-    """
+def _places(holds: Sequence[_Hold], length: int, window: int, rate: int) -> list[tuple[float, int]]:
+    """(unlikeness, start) of good loops of `length` frames inside the holds: low where both sides of the seam match in all."""
     hop = rate // 1000
-    wide = -(-window // hop)
-    begin = max(0, len(held) - length - round(LATEST * rate) - 2 * window)
-    here, there = held[begin:-length], held[begin + length :]
-    count = len(here) // hop - 2 * wide + 1
+    wide, total = -(-window // hop), len(holds[0].sound)
+    begin = max(0, total - length - round(LATEST * rate) - 2 * window)
+    count = (total - length - begin) // hop - 2 * wide + 1
     if count < 2:
         return []
-    at = begin + np.arange(count) * hop
-    first, middle, last = (squares[at + k * wide * hop] for k in range(3))
-    first_, middle_, last_ = (squares[at + k * wide * hop + length] for k in range(3))
-    apart = (there - here)[: len(here) // hop * hop].reshape(-1, hop)
-    total = np.concatenate([[0.0], np.cumsum(np.einsum("ij,ij->i", apart, apart), dtype=np.float64)])
-    across = (total[2 * wide :] - total[: -2 * wide]) / (last - first + last_ - first_ + 1e-12)
-    ripple = 10 * np.log10((middle_ - first_ + 1e-12) / (last - middle + 1e-12))
-    early = (count - np.arange(count)) * hop / rate
-    cost = across + RIPPLED * np.square(ripple) + EARLY * early - LONG * np.log2(length / rate)
+    cost = np.max([_unlike(h, begin, length, hop, wide, count) for h in holds], axis=0)
+    cost += EARLY * ((count - np.arange(count)) * hop / rate) - LONG * np.log2(length / rate)
     found = []
-    for _ in range(2):
+    for _ in range(PLACES[len(holds) > 1]):
         i = int(np.argmin(cost))
         if not np.isfinite(cost[i]):
             break
         seam = (i + wide) * hop
-        near = np.arange(max(1, seam - window // 4), min(len(here) - 1, seam + window // 4))
-        steps = np.abs(here[near] - here[near - 1]) + np.abs(there[near] - there[near - 1])
-        found.append((float(cost[i]), begin + int(near[int(np.argmin(steps))])))
+        near = begin + np.arange(max(1, seam - window // 4), min(total - length - begin - 1, seam + window // 4))
+        steps = sum(np.abs(h.sound[near + d] - h.sound[near + d - 1]) for h in holds for d in (0, length))
+        found.append((float(cost[i]), int(near[int(np.argmin(steps))])))
         cost[max(0, i - wide) : i + wide] = np.inf
     return found
+
+
+def _unlike(h: _Hold, begin: int, length: int, hop: int, wide: int, count: int) -> Doubles:
+    """What (count,) places of a seam, every `hop` frames from `begin` on, cost: by what its sides do not share, and by ripple."""
+    here, there = h.sound[begin:-length], h.sound[begin + length :]
+    at = begin + np.arange(count) * hop
+    first, middle, last = (h.squares[at + k * wide * hop] for k in range(3))
+    first_, middle_, last_ = (h.squares[at + k * wide * hop + length] for k in range(3))
+    apart = (there - here)[: len(here) // hop * hop].reshape(-1, hop)
+    total = np.concatenate([[0.0], np.cumsum(np.einsum("ij,ij->i", apart, apart), dtype=np.float64)])
+    across = (total[2 * wide :] - total[: -2 * wide]) / (last - first + last_ - first_ + 1e-12)
+    ripple = 10 * np.log10((middle_ - first_ + 1e-12) / (last - middle + 1e-12))
+    return np.asarray(across + RIPPLED * np.square(ripple))
 
 
 def _tilt(audio: Floats, loop: LoopResult, window: int) -> float:

@@ -300,13 +300,20 @@ def _band_matrix(f0: float, above: int) -> Floats:
     return np.asarray(overlap / np.maximum(overlap.sum(axis=0), 1e-9), dtype=np.float32)
 
 
-def synthesise(note: Partials, rng: np.random.Generator, *, noise: bool = True) -> Floats:
-    """Audio (frames * HOP,) at RATE. Phases and noise come from `rng` alone."""
-    phase = rng.random(note.level.shape[1])
+def synthesise(
+    note: Partials,
+    rng: np.random.Generator,
+    *,
+    noise: bool = True,
+    hiss: np.random.Generator | None = None,
+    turned: npt.NDArray[np.float64] | None = None,
+) -> Floats:
+    """Audio (frames * HOP,) at RATE. Phases come from `rng`, plus `turned` in turns (SLOTS,); noise from `hiss`, else `rng`."""
+    phase = rng.random(note.level.shape[1]) + (0.0 if turned is None else turned)
     out = np.zeros(len(note) * HOP, np.float32)
     _oscillators(note.level, note.offset, note.deviation, note.f0, phase, out)
     if noise:
-        out += noise_bands(note.noise, rng)
+        out += noise_bands(note.noise, hiss or rng)
     if note.attack is not None:
         part = HOP // PIECES
         # It fades out over its last quarter: a level that jumped where it ends would click.

@@ -25,11 +25,6 @@ def period(audio: Floats, rate: int, f0_hz: float) -> float:
     return follow(autocorrelation(centred, energy(centred), len(audio)), rate / f0_hz)
 
 
-def own_pitch(audio: Floats, rate: int, f0_hz: float) -> tuple[float, float]:
-    """Fundamental in Hz of a held sound (frames,), and its doubt: the range, in cents, of its fifths'."""
-    return rate / period(audio, rate, f0_hz), wander(audio, rate, f0_hz)
-
-
 def wander(audio: Floats, rate: int, f0_hz: float) -> float:
     """The range, in cents, of the pitches of a held sound's (frames,) fifths."""
     n = len(audio) // 5

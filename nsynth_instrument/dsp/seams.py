@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from .periods import Doubles, Floats, own_pitch
+from .periods import Doubles, Floats, period, wander
 
 CENTS = 0.05
 """By which a loop may miss the pitch that it is held against."""
@@ -52,10 +52,15 @@ def judge(audio: Floats, rate: int, start: int, end: int, key_hz: float) -> Seam
     A loop's pitch is held against the key's where it keeps to that and the note is not seen to be elsewhere; else against
     the note's own, measured up to the loop's end, with its doubt.
     """
-    own, doubt = own_pitch(audio[min(start, rate // 2) : end + 1], rate, key_hz)
+    held = audio[min(start, rate // 2) : end + 1]
+    own = rate / period(held, rate, key_hz)
+    off = abs(1200 * math.log2(own / key_hz))
     periods = max(1, round((end + 1 - start) * key_hz / rate))
     looped = 1200 * math.log2(periods * rate / ((end + 1 - start) * key_hz))
-    if abs(looped) <= CENTS and abs(1200 * math.log2(own / key_hz)) <= CENTS + doubt:
+    if abs(looped) <= CENTS and off <= CENTS:  # the doubt need not be known
+        return measure(audio, rate, start, end, key_hz)
+    doubt = wander(held, rate, key_hz)
+    if abs(looped) <= CENTS and off <= CENTS + doubt:
         return measure(audio, rate, start, end, key_hz)
     return measure(audio, rate, start, end, own, doubt=doubt)
 

@@ -1,9 +1,8 @@
 """DecentSampler: a `.dspreset` beside the samples, with a panel of knobs.
 
-Each morph position is a group, or two where some of its keys fade otherwise than the rest. The first axis turns the
-groups' volumes and the second the volumes of tags that groups share, so that in a square of four corners the two
-multiply; CC1 and CC2 turn the knobs. Velocity layers tile: the player has no fade between them. Loops end at the last
-frame played, as in a Zone.
+Each morph position is a group. The first axis turns the groups' volumes and the second the volumes of tags that groups
+share, so that in a square of four corners the two multiply; CC1 and CC2 turn the knobs. Velocity layers tile: the player
+has no fade between them. Loops end at the last frame played, as in a Zone.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 
 from ..audio import whole
 from ..pack import SamplePack, Zone
-from .layers import Likeness, axes, by_position, fade, likeness
+from .layers import axes, by_position, fade
 from .names import position_name, safe
 from .sfz import AXIS_CC
 from .xml import Value, document, element
@@ -28,20 +27,18 @@ def write(pack: SamplePack, folder: Path) -> Path:
     """Write `NAME.dspreset` into the pack's folder, over its WAV files."""
     path = folder / f"{safe(pack.name)}.dspreset"
     with whole(path) as part:
-        part.write_text(preset(pack, like=likeness(pack, folder)), "utf-8", newline="\n")
+        part.write_text(preset(pack), "utf-8", newline="\n")
     return path
 
 
-def preset(pack: SamplePack, *, like: Likeness) -> str:
-    """The preset's text; where positions are alike, their gains add to one, elsewhere the squares of their gains do."""
-    grid = axes(pack)
-    laws = sorted({alike for _, _, alike in like.positions})
-    layers = [(p, law, [z for z in zones if like.at(z.root) == law]) for p, zones in by_position(pack) for law in laws]
+def preset(pack: SamplePack) -> str:
+    """The preset's text; the squares of the positions' gains add to one."""
+    grid, layers = axes(pack), by_position(pack)
     fading = [i for i, along in enumerate(grid) if len(along) > 1]
     names = ["Morph"] if len(fading) == 1 else [f"Morph {'XY'[i]}" for i in range(len(fading))]
     first, *others = fading or [0]
-    fades = [[_turn(_group(k), p[first], grid[first], alike=law) for k, (p, law, _) in enumerate(layers)]] if fading else []
-    fades += [[_turn(_tagged(_tag(i, at, law)), at, grid[i], alike=law) for at in grid[i] for law in laws] for i in others]
+    fades = [[_turn(_group(k), p[first], grid[first]) for k, (p, _) in enumerate(layers)]] if fading else []
+    fades += [[_turn(_tagged(_tag(i, at)), at, grid[i]) for at in grid[i]] for i in others]
     knobs = [_knob(40 + 110 * n, names[n], 1.0, 0.0, *bindings) for n, bindings in enumerate(fades)]
     left = 40 + 110 * len(knobs)
     knobs.append(_knob(left, "Attack", 4.0, 0.002, _instrument("ENV_ATTACK")))
@@ -53,8 +50,8 @@ def preset(pack: SamplePack, *, like: Likeness) -> str:
         for n in range(len(fading))
     ]  # fmt: skip
     groups = []
-    for position, law, zones in layers:
-        tags: dict[str, Value] = {"tags": ",".join(_tag(i, position[i], law) for i in others)} if others else {}
+    for position, zones in layers:
+        tags: dict[str, Value] = {"tags": ",".join(_tag(i, position[i]) for i in others)} if others else {}
         starts = all(position[i] == grid[i][0] for i in fading[:1])
         samples = [_sample(z) for z in sorted(zones, key=lambda z: (z.root, z.velocity))]
         name = position_name(position) if fading else pack.title or pack.name
@@ -64,7 +61,7 @@ def preset(pack: SamplePack, *, like: Likeness) -> str:
     if controls:
         parts.append(element("midi", *controls))
     if others:
-        rows = [(_tag(i, at, law), 1.0 if at == grid[i][0] else 0.0) for i in others for at in grid[i] for law in laws]
+        rows = [(_tag(i, at), 1.0 if at == grid[i][0] else 0.0) for i in others for at in grid[i]]
         parts.append(element("tags", *(element("tag", name=name, volume=volume) for name, volume in rows)))
     return document(element("DecentSampler", *parts, minVersion="1.11.0"))
 
@@ -77,16 +74,16 @@ def _tagged(tag: str) -> dict[str, Value]:
     return {"level": "tag", "identifier": tag}
 
 
-def _turn(what: dict[str, Value], at: float, along: Sequence[float], *, alike: bool) -> str:
+def _turn(what: dict[str, Value], at: float, along: Sequence[float]) -> str:
     """What a knob does to the volume of a group, or of a tag."""
     turned: dict[str, Value] = {"type": "amp", **what, "parameter": "AMP_VOLUME", "translation": "table"}
-    return element("binding", **turned, text="", translationTable=_table(at, along, alike=alike))
+    return element("binding", **turned, text="", translationTable=_table(at, along))
 
 
-def _table(at: float, along: Sequence[float], *, alike: bool) -> str:
-    """Gain by knob, as `in,out;...`: a quarter of a sine up and of a cosine down, or straight lines."""
+def _table(at: float, along: Sequence[float]) -> str:
+    """Gain by knob, as `in,out;...`: a quarter of a sine up and of a cosine down."""
     f = fade(at, along)
-    bend = np.linspace(0, 1, 2 if alike else _STEPS + 1)
+    bend = np.linspace(0, 1, _STEPS + 1)
     points = {0.0: float(f.rise is None), 1.0: float(f.fall is None), at: 1.0}
     if f.rise is not None:
         points |= {float(f.rise[0] + (at - f.rise[0]) * b): float(np.sin(np.pi / 2 * b)) for b in bend}
@@ -95,8 +92,8 @@ def _table(at: float, along: Sequence[float], *, alike: bool) -> str:
     return ";".join(f"{x:.5f},{abs(y):.5f}" for x, y in sorted(points.items()))
 
 
-def _tag(axis: int, at: float, alike: bool) -> str:
-    return f"axis{axis + 1}-{round(1000 * at)}" + ("-alike" if alike else "")
+def _tag(axis: int, at: float) -> str:
+    return f"axis{axis + 1}-{round(1000 * at)}"
 
 
 def _knob(x: int, label: str, highest: float, value: float, *bindings: str) -> str:

@@ -18,8 +18,6 @@ from ..pack import SamplePack, Zone
 T = TypeVar("T", int, float)
 
 
-_ALIKE = 0.7
-"""Correlation from which positions fade by gains that add to one: level then falls by 0.7 dB at most half way."""
 _NARROW = 5
 """Velocities on either side of a border within which unlike layers fade."""
 
@@ -86,60 +84,22 @@ def _narrow(side: tuple[float, float] | None, by_velocity: Mapping[int, Zone]) -
     return max(side[0], top - _NARROW), min(side[1], top + 1 + _NARROW)
 
 
-Run = tuple[int, int, bool]
-"""Neighbouring keys, first and last, and whether the morph positions there are alike."""
+def layers_alike(pack: SamplePack, folder: Path, *, pairs: int = 6) -> bool:
+    """Whether neighbouring velocity layers move together, measured on `pairs` of them spread over the pack.
 
-
-@dataclass(frozen=True)
-class Likeness:
-    """Whether neighbouring velocity layers, and by key (runs that tile all 128) neighbouring morph positions, move together.
-
-    Sounds from one oscillator phase are alike (correlation near 1), and their gains must add to one, or a fade swells
-    by up to 3 dB; unlike ones (near 0) keep their level when their squared gains add to one. Low notes of a morph are
-    mostly alike, high ones, whose phases a cent turns about within a second, are not.
+    Sounds from one oscillator phase are alike (correlation near 1), and their gains must add to one, or a fade swells by up to
+    3 dB; others (near 0) keep their level when their squared gains add to one, as positions of a morph do, which are decoded
+    a quarter turn apart.
     """
-
-    velocities: bool
-    positions: tuple[Run, ...]
-
-    def at(self, key: int) -> bool:
-        """Whether the morph positions of a key are alike."""
-        return next(alike for low, high, alike in self.positions if low <= key <= high)
-
-
-def likeness(pack: SamplePack, folder: Path, *, pairs: int = 6, keys: int = 16) -> Likeness:
-    """Measured on `pairs` neighbouring layers spread over the pack, and on the positions of `keys` keys."""
     rows: defaultdict[tuple[object, ...], list[Zone]] = defaultdict(list)
     for z in pack.zones:
         rows[z.position, z.root].append(z)
     found = [pair for row in rows.values() for pair in itertools.pairwise(sorted(row, key=lambda z: z.velocity))]
-    layers = found[:: max(1, len(found) // pairs)][:pairs]
-    return Likeness(velocities=_alike(layers, folder, pack.rate, 0.5), positions=_runs(pack, folder, keys))
+    return _alike(found[:: max(1, len(found) // pairs)][:pairs], folder, pack.rate)
 
 
-def _runs(pack: SamplePack, folder: Path, count: int) -> tuple[Run, ...]:
-    """For each of some keys its positions are compared; the others are as the nearest of them."""
-    if len(pack.positions) == 1:
-        return ((0, 127, False),)
-    layers = sorted({z.velocity for z in pack.zones})
-    middle = [z for z in pack.zones if z.velocity == layers[len(layers) // 2]]
-    roots = sorted({z.root for z in middle})
-    told = {}
-    for root in roots[:: max(1, len(roots) // count)]:
-        here = {z.position: z for z in middle if z.root == root}
-        beside = [(a, b) for a, b in itertools.pairwise(sorted(here)) if sum(x != y for x, y in zip(a, b, strict=True)) == 1]
-        told[root] = _alike([(here[a], here[b]) for a, b in beside], folder, pack.rate, _ALIKE)
-    runs: list[Run] = []
-    for root in roots:
-        zone = next(z for z in middle if z.root == root)
-        same = told[min(told, key=lambda known: abs(known - root))]
-        first = runs.pop()[0] if runs and runs[-1][2] == same else zone.low_key
-        runs.append((first, zone.high_key, same))
-    return tuple(runs)
-
-
-def _alike(pairs: Sequence[tuple[Zone, Zone]], folder: Path, rate: int, least: float) -> bool:
-    """Whether the pairs' correlation, the median over stretches of 0.1 s and over the pairs, is more than `least`."""
+def _alike(pairs: Sequence[tuple[Zone, Zone]], folder: Path, rate: int) -> bool:
+    """Whether the pairs' correlation, the median over stretches of 0.1 s and over the pairs, is more than a half."""
     found: list[float] = []
     for a, b in pairs:
         x, y = read(folder / a.file)[0], read(folder / b.file)[0]
@@ -149,4 +109,4 @@ def _alike(pairs: Sequence[tuple[Zone, Zone]], folder: Path, rate: int, least: f
         x, y = (s[: n * hop].reshape(n, hop)[cut] for s in (x, y))
         loud = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
         found += ((x * y).sum(axis=1)[loud > 0] / loud[loud > 0]).tolist()
-    return bool(found) and float(np.median(found)) > least
+    return bool(found) and float(np.median(found)) > 0.5

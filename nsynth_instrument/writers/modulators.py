@@ -35,36 +35,35 @@ def pack_modulator(source: int, target: int, amount: int, secondary: int = 0) ->
     return struct.pack("<HHhHH", source, target, amount, secondary, 0)
 
 
-def morph_modulators(cc: int, at: float, among: Sequence[float], *, alike: bool = False) -> list[bytes]:
+def morph_modulators(cc: int, at: float, among: Sequence[float]) -> list[bytes]:
     """Records that fade in the position `at` between its neighbours `among` the axis's positions, by controller `cc`.
 
-    At equal power: the squared gains of all positions add to one within about half a dB; for `alike` sounds, which add
-    in amplitude, the gains do. Raises DataError if no sum of modulators comes near, as with positions that are many
-    or close; `fadable` chooses some that can be had.
+    At equal power: the squared gains of all positions add to one within about half a dB. Raises DataError if no sum of
+    modulators comes near, as with positions that are many or close; `fadable` chooses some that can be had.
     """
     return [
         pack_modulator(_source(cc, first), ATTENUATION, amount, _source(cc, second) if second else 0)
-        for (first, second), amount in _fit(at, tuple(among), alike)
+        for (first, second), amount in _fit(at, tuple(among))
     ]
 
 
-def fadable(among: Sequence[float], *, laws: Sequence[bool] = (False,)) -> tuple[float, ...]:
-    """As many of an axis's positions, ends included, as modulators can fade, alike or not: about five, evenly chosen."""
+def fadable(among: Sequence[float]) -> tuple[float, ...]:
+    """As many of an axis's positions, ends included, as modulators can fade: about five, evenly chosen."""
     for count in range(min(len(among), MOST_POSITIONS), 1, -1):
         chosen = tuple(among[i] for i in np.unique(np.rint(np.linspace(0, len(among) - 1, count)).astype(int)))
         try:
-            for at, alike in itertools.product(chosen, laws):
-                _fit(at, chosen, alike)
+            for at in chosen:
+                _fit(at, chosen)
         except DataError:
             continue
         return chosen
     return (among[0],)
 
 
-def gains(at: float, among: Sequence[float], *, alike: bool = False, engine: int = 0) -> Doubles:
+def gains(at: float, among: Sequence[float], *, engine: int = 0) -> Doubles:
     """The amplitude gains (128,) of the position `at`, for each controller value, that the modulators give."""
     bases = _bases(engine)
-    cb = np.sum([amount * bases[pair] for pair, amount in _fit(at, tuple(among), alike)], axis=0)
+    cb = np.sum([amount * bases[pair] for pair, amount in _fit(at, tuple(among))], axis=0)
     return np.asarray(10 ** (-np.maximum(cb, 0.0) / 200))
 
 
@@ -110,7 +109,7 @@ def _concave(x: Doubles) -> Doubles:
 
 
 @lru_cache(maxsize=64)
-def _fit(at: float, among: tuple[float, ...], alike: bool) -> tuple[tuple[_Pair, int], ...]:
+def _fit(at: float, among: tuple[float, ...]) -> tuple[tuple[_Pair, int], ...]:
     """Which bases, with which amounts in cB, give the fade; as small amounts as will do."""
     from scipy.optimize import linprog
 
@@ -119,7 +118,7 @@ def _fit(at: float, among: tuple[float, ...], alike: bool) -> tuple[tuple[_Pair,
     low, here, high = (round(127 * among[max(0, min(j, len(among) - 1))]) / 127 for j in (i - 1, i, i + 1))
     share = np.interp(value, [low, here, high], [float(i == 0), 1.0, float(i + 1 == len(among))]) if low < high else np.ones(128)
     share = np.where((value < low) & (i > 0) | (value > high) & (i + 1 < len(among)), 0.0, share)
-    power = share**2 if alike else np.sin(np.pi / 2 * share) ** 2
+    power = np.sin(np.pi / 2 * share) ** 2
     pairs = list(_bases())
     matrix = np.concatenate([np.array([_bases(e)[p] for p in pairs]).T for e in range(len(_ENGINES))])
     power = np.tile(power, len(_ENGINES))
@@ -128,7 +127,7 @@ def _fit(at: float, among: tuple[float, ...], alike: bool) -> tuple[tuple[_Pair,
         heard = power > 10 ** (-floor / 10)
         target = -10 * np.log10(np.maximum(power, 1e-30))
         # Both sides of a fade stray: each may use half of the ripple, weighed by its share of the whole.
-        slack = 0.5 * ripple / np.maximum(np.sqrt(power) if alike else power, 1e-3)
+        slack = 0.5 * ripple / np.maximum(power, 1e-3)
         rows = np.concatenate([matrix[heard], -matrix[heard], -matrix[~heard]])
         tops = np.concatenate([(target + slack)[heard], (slack - target)[heard], np.full(int((~heard).sum()), -floor), [_MOST]])
         sides = np.vstack([np.hstack([rows, -rows]), np.ones(2 * n)])

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ..pack import SamplePack, Zone
 from .archive import write_archive
-from .layers import Fade, by_position, fade, likeness, velocity_fades
+from .layers import Fade, by_position, fade, layers_alike, velocity_fades
 from .names import position_name, safe
 from .xml import document, element
 
@@ -19,7 +19,7 @@ _COLOURS = ("d92e24", "249ed9", "44c8a0", "d9a424", "9a5ad9")
 
 def write(pack: SamplePack, folder: Path) -> Path:
     """Write `NAME.multisample` into the pack's folder."""
-    texts = {"multisample.xml": description(pack, alike=likeness(pack, folder).velocities)}
+    texts = {"multisample.xml": description(pack, alike=layers_alike(pack, folder))}
     files = {PurePosixPath(z.file).name: folder / z.file for z in pack.zones}
     return write_archive(folder / f"{safe(pack.name)}.multisample", texts=texts, files=files)
 

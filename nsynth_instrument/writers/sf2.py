@@ -21,7 +21,7 @@ from ..audio import whole
 from ..errors import UsageError
 from ..notes import key_name
 from ..pack import SamplePack, Zone
-from .layers import Run, axes, by_position, likeness
+from .layers import axes, by_position
 from .modulators import OFF, fadable, morph_modulators, pack_modulator
 from .names import position_name, safe
 from .parallel import ordered
@@ -45,7 +45,7 @@ def write_bits(pack: SamplePack, folder: Path, path: Path, *, wide: bool) -> Pat
     total = int(starts[-1])
     places = [Place(int(s), int(s) + z.frames, int(s)) for s, z in zip(starts, pack.zones, strict=False)]
     head = info(pack, (2, 4) if wide else (2, 1))
-    tail = hydra(pack, places, kind=1, runs=likeness(pack, folder).positions)
+    tail = hydra(pack, places, kind=1)
     low = (total + 1 & ~1) + 8 if wide else 0
     sdta = 4 + 8 + 2 * total + low
     size = 4 + len(head) + 8 + sdta + len(tail)
@@ -102,21 +102,19 @@ def info(pack: SamplePack, version: tuple[int, int]) -> bytes:
     return chunk(b"LIST", b"INFO" + body + chunk(b"ISFT", zstring(f"nsynth-instrument {__version__}")))
 
 
-def hydra(pack: SamplePack, places: Sequence[Place], *, kind: int, runs: Sequence[Run]) -> bytes:
-    """The `pdta` list: presets, instruments and sample headers; `kind` is sfSampleType, `runs` where the positions are alike."""
+def hydra(pack: SamplePack, places: Sequence[Place], *, kind: int) -> bytes:
+    """The `pdta` list: presets, instruments and sample headers; `kind` is sfSampleType."""
     positions = by_position(pack)
     number = {id(z): i for i, z in enumerate(pack.zones)}
     presets, instruments = _Level(), _Level()
     if len(positions) > 1:
         presets.begin(_preset(pack.title or pack.name, 0))
-        grid = [fadable(along, laws=sorted({alike for _, _, alike in runs})) for along in axes(pack)]
+        grid = [fadable(along) for along in axes(pack)]
         for k, (position, _) in enumerate(positions):
             if any(at not in among for at, among in zip(position, grid, strict=True)):
                 continue
             axis = [(cc, at, among) for cc, at, among in zip(AXIS_CC, position, grid, strict=False) if len(among) > 1]
-            for low, high, alike in runs:
-                keys = [_range(_KEYS, low, high)] if len(runs) > 1 else []
-                presets.zone([*keys, _word(_INSTRUMENT, k)], [m for a in axis for m in morph_modulators(*a, alike=alike)])
+            presets.zone([_word(_INSTRUMENT, k)], [m for a in axis for m in morph_modulators(*a)])
     for k, (position, zones) in enumerate(positions):
         alone = len(positions) == 1
         name = f"{pack.title or pack.name}" if alone else f"{pack.title or pack.name}"[:12] + " " + position_name(position)

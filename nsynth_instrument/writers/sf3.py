@@ -13,7 +13,6 @@ from ..audio import encode, whole
 from ..errors import UsageError
 from ..pack import SamplePack, Zone
 from . import Steps, finish
-from .layers import likeness
 from .names import safe
 from .parallel import ordered
 from .samples import sound
@@ -39,7 +38,7 @@ def steps(pack: SamplePack, folder: Path) -> Steps:
             places.append(Place(at, at + len(data), 0))
             yield done, len(pack.zones)
         samples = f.tell() - first
-        f.write(b"\0" * (samples & 1) + hydra(pack, places, kind=1 | VORBIS, runs=likeness(pack, folder).positions))
+        f.write(b"\0" * (samples & 1) + hydra(pack, places, kind=1 | VORBIS))
         end = f.tell()
         if end >= 2**32:
             raise UsageError(f"{path.name} would be {end / 2**30:.1f} GiB, and SF3 ends at 4; render fewer notes or choose flac")

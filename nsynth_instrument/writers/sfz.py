@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..audio import whole
 from ..pack import SamplePack, Zone
-from .layers import Fade, axes, by_position, fade, likeness, velocity_fades
+from .layers import Fade, axes, by_position, fade, layers_alike, velocity_fades
 from .names import position_name, safe
 
 AXIS_CC = (1, 2)
@@ -26,21 +26,21 @@ def write(pack: SamplePack, folder: Path) -> Path:
 def write_over(pack: SamplePack, folder: Path, path: Path, sample: Callable[[Zone], str]) -> Path:
     """Write an SFZ at `path` whose regions play the files that `sample` names, relative to the SFZ's folder."""
     grid = axes(pack)
-    alike = likeness(pack, folder)
+    alike = layers_alike(pack, folder)
     lines = [f"// {' '.join(line.split())}" for line in (pack.title, pack.licence) if line]
     morph = len(pack.positions) > 1
     controls = [f"set_cc{cc}=0 label_cc{cc}=Morph{n}" for cc, n in zip(AXIS_CC, _numbers(len(grid)), strict=False) if morph]
     lines += ["", "<control>", *controls, "", "<global>", "amp_veltrack=0 ampeg_attack=0.002"]
-    lines += [f"ampeg_release={1.3 * pack.release:.3f} xf_velcurve={_curve(alike.velocities)}"]
+    curves = f"xf_velcurve={'gain' if alike else 'power'}" + (" xf_cccurve=power" if morph else "")
+    lines += [f"ampeg_release={1.3 * pack.release:.3f} {curves}"]
     for position, zones in by_position(pack):
         lines += ["", "<group>", f"group_label={position_name(position) if morph else pack.name}"]
         if morph:
             places = zip(AXIS_CC, position, grid, strict=False)
             lines += [_morph(cc, fade(at, along)) for cc, at, along in places if len(along) > 1]
-        fades = velocity_fades(zones, alike=alike.velocities)
+        fades = velocity_fades(zones, alike=alike)
         for z in sorted(zones, key=lambda z: (z.root, z.velocity)):
-            curve = f"xf_cccurve={_curve(alike.at(z.root))}" if morph else ""
-            lines.append(_region(z, fades[z.root, z.velocity], sample(z), curve))
+            lines.append(_region(z, fades[z.root, z.velocity], sample(z)))
     with whole(path) as part:
         part.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
     return path
@@ -59,11 +59,7 @@ def _morph(cc: int, f: Fade) -> str:
     return " ".join(parts)
 
 
-def _curve(alike: bool) -> str:
-    return "gain" if alike else "power"
-
-
-def _region(z: Zone, f: Fade, sample: str, curve: str) -> str:
+def _region(z: Zone, f: Fade, sample: str) -> str:
     low, high = (1 if f.rise is None else int(f.rise[0]) + 1), (127 if f.fall is None else int(f.fall[1]) - 1)
     parts = [f"<region> lokey={z.low_key} hikey={z.high_key} pitch_keycenter={z.root} lovel={low} hivel={high}"]
     if f.rise is not None:
@@ -74,4 +70,4 @@ def _region(z: Zone, f: Fade, sample: str, curve: str) -> str:
         parts.append(f"loop_mode=loop_sustain loop_start={z.loop.start} loop_end={z.loop.end}")
     else:
         parts.append("loop_mode=no_loop")
-    return " ".join([*parts, *filter(None, [curve]), f"sample={sample}"])
+    return " ".join([*parts, f"sample={sample}"])

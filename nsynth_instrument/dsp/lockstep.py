@@ -1,0 +1,90 @@
+"""Notes that fade into each other, kept in step, so that their partials never beat.
+
+Two sines of one frequency, a quarter turn apart, add in power at any gains: |a cos w + i b sin w|^2. So the positions of a
+morph at one key share one slow course of each partial's frequency (`course`), keep of their own fast movement, as of a
+vibrato, what turns them by less than LEAN (`in_step`), and begin a quarter turn further at each step (`turns`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from .partials import HOP, RATE, SLOTS, Floats, Partials, slots_for
+
+Doubles = npt.NDArray[np.float64]
+
+SLOW = 12.0
+"""Frames, the deviation of the Gaussian window below which movement is slow: what lasts longer than half a second."""
+LEAN = 0.05
+"""Turns by which a partial may swing about the course. At a twentieth, two in the middle of a fade stray by 1.7 dB for a moment
+at most; over a swing, and over all partials, by a few tenths."""
+LOW = 10
+"""Harmonics by which an end is brought in tune before it is averaged with others: as many as `cents_off` looks at."""
+WITHIN = 80.0
+"""Cents; a partial further than this from its place tells nothing of the pitch."""
+
+
+def course(ends: Sequence[Partials]) -> Doubles:
+    """Frequencies in Hz (frames, slots) that all positions between these notes of one f0 follow.
+
+    Slot by slot the mean of the ends', weighted by their power, so that each partial goes as where it is heard: a piano's stay
+    stretched where the other sound has little to say.
+    """
+    n = slots_for(ends[0].f0)
+    powers = [_slow(10 ** (np.maximum(e.level[:, :n], -120.0) / 10)) for e in ends]
+    total = sum(powers)
+    mean = sum(p / total * _tuned(e, n) for p, e in zip(powers, ends, strict=True))
+    return np.asarray(mean, dtype=np.float64)
+
+
+def in_step(note: Partials, shared: Doubles) -> Partials:
+    """The same note along the `shared` course of frequencies."""
+    frames, n = shared.shape
+    apart = _frequencies(note, n) - shared
+    apart -= _slow(apart)
+    swing = np.zeros((frames, n))
+    np.cumsum((apart[1:] + apart[:-1]) * (0.5 * HOP / RATE), axis=0, out=swing[1:])
+    power = 10 ** (note.level[:, :n] / 10.0) + 1e-14
+    swing -= (power * swing).sum(axis=0) / power.sum(axis=0)
+    swing = LEAN * np.tanh(swing / LEAN)
+    # All begin in step, wherever they swing to.
+    swing *= np.minimum(1, np.arange(frames) / SLOW)[:, None]
+    hz = shared + np.asarray(np.gradient(swing, axis=0)) * (RATE / HOP)
+    offset = np.zeros_like(note.offset)
+    offset[:, :n] = hz / note.f0 - np.arange(1, n + 1)
+    return replace(note, offset=offset, deviation=np.zeros_like(note.deviation))
+
+
+def turns(place: tuple[int, int], rng: np.random.Generator) -> Doubles:
+    """Turns (SLOTS,) by which the partials of a position begin later: a quarter a step.
+
+    Steps along the second axis go forward or back, as `rng` has it for each partial, lest the diagonals of a square, half a
+    turn apart or none, all add or all cancel.
+    """
+    return np.asarray((place[0] + place[1] * rng.choice([-1, 1], SLOTS)) / 4 % 1.0)
+
+
+def _frequencies(note: Partials, n: int) -> Doubles:
+    """Hz (frames, n) of a note's oscillators."""
+    k = np.arange(1, n + 1)
+    common = note.f0 * np.exp2(note.deviation.astype(np.float64) / 1200)
+    return np.asarray(k * common[:, None] + note.offset[:, :n] * note.f0)
+
+
+def _tuned(note: Partials, n: int) -> Doubles:
+    """The same, with the low harmonics' mean brought to f0."""
+    hz, low = _frequencies(note, n), min(LOW, n)
+    k = np.arange(1, low + 1)
+    cents = 1200 * np.log2(np.maximum(hz[:, :low], 1.0) / (k * note.f0))
+    weight = 10 ** (note.level[:, :low] / 20.0) / k * (np.abs(cents) < WITHIN) + 1e-12
+    return hz * 2 ** (-float(np.average(cents, weights=weight)) / 1200)
+
+
+def _slow(x: Doubles | Floats) -> Doubles:
+    """What of the columns of x (frames, n) is slow; its sum is theirs, so that what is left does not add up over time."""
+    return np.asarray(scipy.ndimage.gaussian_filter1d(x, SLOW, axis=0, mode="reflect"))
