@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from .. import repitch
 from ..audio import Audio, resample
 from ..bank import Instrument, InstrumentBank
-from ..codecs import Codec
+from ..codecs import Codec, Mixed
 from ..codes import Morph, frames_for
-from ..mixing import Mixed, Mixer, alone
+from ..mixing import Mixer, alone
 from ..notes import Note
 from .recordings import SECONDS
 
