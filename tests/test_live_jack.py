@@ -25,6 +25,7 @@ from jackrig import PERIOD, RATE, App, drive
 from test_live_engine import cents, clicks, harmonics, pitch, random_messages, rms
 
 from nsynth_instrument.live.midi import backend
+from nsynth_instrument.live.state import DUE
 
 pytest.importorskip("jack")
 if jackrig.missing:
@@ -152,6 +153,16 @@ def test_random_messages_in_freewheel(jack: None, packs: Path, way: tuple[str, .
     assert not x[-24000:].any(), "a note is stuck"
     assert rms(again[-4800:]) > 0.05, "it no longer plays"
     assert "Traceback" not in app.text()
+
+
+def test_more_messages_than_a_cycle_has_room_for_leave_no_note(jack: None, packs: Path) -> None:
+    flood = [(9600, bytes((0xB0, 10, 64)))] * DUE
+    events = [(4800, bytes((0x90, 60, 100))), *flood, (9600, bytes((0x80, 60, 0))), (24000, bytes((0x90, 64, 100)))]
+    with App(*FLAT, str(packs / "plain")):
+        x = drive(events, 0.8)
+    assert rms(x[7000:9600]) > 0.1
+    assert not x[15000:24000].any(), "the note whose end was lost is stuck"
+    assert rms(x[30000:]) > 0.1
 
 
 @pytest.mark.parametrize(("way", "port"), WAYS)

@@ -44,7 +44,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--memory", type=click.IntRange(16), default=2048, show_default=True, help="MB of RAM for samples; more is mapped.")
 @click.option("--keys", is_flag=True, help="Play on the computer's keyboard: z s x d c ... and q 2 w 3 e ...")
 @click.option("--record", type=_FILE, help="Record what is played: .wav the sound, .mid the notes.")
-@click.option("--midi-file", type=_FILE, help="Play this MIDI file.")
+@click.option("--midi-file", type=_FILE, help="Play this MIDI file; end with it, but for --keys, --midi or --virtual.")
 @click.option("--out", type=_FILE, help="With --midi-file: render to this WAV, without any device.")
 @click.option("--quiet", is_flag=True, help="No live line.")
 def play(
@@ -206,7 +206,8 @@ def _live(
         stack.callback(gc.unfreeze)
         click.echo("ready")
         sys.stdout.flush()
-        _loop(engine, speaker, ports, line, desk, keyboard, recorder, song, stop)
+        along = keys or midi or virtual  # who asks to play along goes on after the song
+        _loop(engine, speaker, ports, line, desk, keyboard, recorder, None if along else song, stop)
         if not quiet:
             line.say(_farewell(engine, recorder))
 
@@ -262,7 +263,10 @@ def _loop(
     song: Song | None,
     stop: _Stop,
 ) -> None:
-    """Everything that need not be in time: 50 times a second the keys, 10 times the line, twice the ports and the device."""
+    """Everything that need not be in time: 50 times a second the keys, 10 times the line, twice the ports and the device.
+
+    It ends when the player says so, and with the song if there is one.
+    """
     turn = 0
     while not stop.asked:
         if desk and not desk.press(keyboard.poll(), releases=keyboard.releases):
@@ -278,8 +282,7 @@ def _loop(
             for sentence in filter(None, news):
                 line.say(sentence)
             g = engine.globals
-            over = song and g["frame"] > song.end and g["sounding"] == 0
-            if over and not any(p.open for p in ports):
+            if song and g["frame"] > song.end and g["sounding"] == 0:
                 return
         turn += 1
         time.sleep(0.02)

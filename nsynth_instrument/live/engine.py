@@ -82,7 +82,7 @@ class Engine:
 
     def __init__(self, sounds: Sequence[Sound], *, settings: Settings | None = None, channels: int = 2) -> None:
         """All sounds share one rate. Compiles the mixer if it is not yet in numba's cache."""
-        from .hands import callback
+        from .mixer import callback
 
         settings = settings or Settings()
         if not sounds or len({s.rate for s in sounds}) != 1:

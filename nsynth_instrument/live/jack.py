@@ -48,7 +48,9 @@ def _cycle(n: int, user: Any) -> int:
     port = called(c.buffer, c.midi, n, 0, 0, 0, 0)
     for i in range(called(c.count, port, 0, 0, 0, 0, 0) & 0xFFFFFFFF):
         called(c.get, c.event, port, i, 0, 0, 0)
-        if 0 < c.size <= 3 and g.due < DUE:
+        if g.due >= DUE:
+            g.panic = 1  # lest a note-off that finds no room leaves a note sounding
+        elif 0 < c.size <= 3:
             data = numba.carray(pointer(c.data), (3,), np.uint8)
             word = np.int64(data[0])
             for k in range(1, np.int64(c.size)):
@@ -194,7 +196,9 @@ class JackOutput:
         lib.jack_set_process_callback(client, cycle.address, base)
         lib.jack_set_xrun_callback(client, late.address, base)
         lib.jack_on_shutdown(client, end.address, base)
-        lib.jack_activate(client)
+        if lib.jack_activate(client):
+            self.close()
+            raise DeviceError("JACK does not let us play; restart it, or choose another output with --device")
         for port, speaker in zip(("out_0", "out_1"), self.ports(_AUDIO, _INPUT | _PHYSICAL), strict=False):
             lib.jack_connect(client, f"{self.name}:{port}".encode(), speaker.encode())
         self.engine.begun()

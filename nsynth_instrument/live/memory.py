@@ -1,6 +1,6 @@
 """How compiled code reaches the engine's memory: one record, `g`, whose fields hold the addresses of all else.
 
-A record is one pointer, so functions stay cheap to call and to compile. What is compiled here and in `voices` and `hands`
+A record is one pointer, so functions stay cheap to call and to compile. What is compiled here, and for `mixer`,
 allocates nothing, takes no lock and never needs the interpreter, so it may run in a sound card's callback.
 """
 
@@ -23,7 +23,7 @@ ENDLESS = 1 << 40
 
 
 def jit(function: F) -> F:
-    """Compile without the interpreter lock. What is kept on disk is the whole, under `hands.callback`."""
+    """Compile without the interpreter lock. What is kept on disk is the whole, under `mixer.callback`."""
     math = {"contract", "nsz", "reassoc"}
     compiled: F = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", fastmath=math)(function)
     return compiled

@@ -43,11 +43,12 @@ def read(path: Path, *, rate: int) -> Song:
     Raises DataError for a file that is missing, damaged, too long, or of format 2.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path} has {path.stat().st_size >> 20} MB; a MIDI file has at most {LARGEST >> 20}")
-        data = path.read_bytes()
+        with path.open("rb") as f:
+            data = f.read(LARGEST + 1)
     except OSError as e:
         raise DataError(f"{path} cannot be read ({e.strerror}); give the path of a MIDI file") from e
+    if len(data) > LARGEST:
+        raise DataError(f"{path} is larger than {LARGEST >> 20} MB, as no MIDI file is; give the path of a MIDI file")
     try:
         return _song(data, rate)
     except (IndexError, struct.error) as e:
