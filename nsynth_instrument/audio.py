@@ -23,6 +23,8 @@ Audio = npt.NDArray[np.float32]
 
 LONGEST = 600.0
 """s; a longer file is not a note, and would fill the memory."""
+MOST = 1 << 28
+"""Frames of all channels together, 1 GB as they are read: a file that packs silence well may claim any number."""
 HUGE = 1e4
 """Times full scale; what reaches further is no sound."""
 
@@ -31,7 +33,7 @@ def read(path: Path | str, *, rate: int | None = None) -> tuple[Audio, int]:
     """Mono audio (frames,) of a sound file and its rate in Hz; resampled when `rate` is given.
 
     Channels are averaged, or, where they would cancel one another, the loudest is taken. Raises AudioError when the file is
-    missing, not a sound file, empty, longer than LONGEST, or holds values that are not finite or no sound's.
+    missing, not a sound file, empty, longer than LONGEST or larger than MOST, or holds values that are not finite or no sound's.
     """
     import soundfile
 
@@ -39,6 +41,8 @@ def read(path: Path | str, *, rate: int | None = None) -> tuple[Audio, int]:
         with soundfile.SoundFile(str(path)) as f:
             if f.frames > LONGEST * f.samplerate:
                 raise AudioError(f"{path} lasts {f.frames / f.samplerate:.0f} s; cut it to one note of at most {LONGEST:.0f} s")
+            if f.frames * f.channels > MOST:
+                raise AudioError(f"{path} has {f.channels} channels at {f.samplerate} Hz, too much to be read; save it in stereo")
             data = f.read(dtype="float32", always_2d=True)
             found = int(f.samplerate)
     except FileNotFoundError as e:

@@ -94,7 +94,7 @@ class SamplePack:
             return _typed(cls(**raw))
         except OSError as e:
             raise DataError(f"{folder} is not a pack: {path.name} cannot be read; render it with nsynth-instrument render") from e
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             raise DataError(f"{path} is damaged ({e}); render the pack again") from e
 
 

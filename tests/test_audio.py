@@ -66,6 +66,15 @@ def test_empty_endless_and_broken_sounds_are_refused(tmp_path: Path) -> None:
             audio.read(path)
 
 
+def test_a_small_file_that_claims_more_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.zeros((4000, 8), np.int16), 48000)
+    assert audio.read(path)[1] == 48000
+    monkeypatch.setattr(audio, "MOST", 8 * 4000 - 1)
+    with pytest.raises(AudioError, match="8 channels"):
+        audio.read(path)
+
+
 def test_fade_ends_in_silence_and_leaves_the_rest() -> None:
     ones = np.ones(100, np.float32)
     out = audio.fade(ones, 10)
@@ -117,5 +126,5 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(NsynthError, match="cannot write in .*--out"), audio.whole(tmp_path / "file" / "a.bin"):
+    with pytest.raises(NsynthError, match="cannot write in .*another folder"), audio.whole(tmp_path / "file" / "a.bin"):
         pass

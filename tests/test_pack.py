@@ -57,8 +57,10 @@ def test_zones_that_cannot_be_are_refused(tmp_path: Path, key: str, value: Any) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "{", '{"format": 1}', '{"format": 2}', '{"format": 1, "zones": [], "positions": [], "sources": []}']
-)
+    "text",
+    [pytest.param("[" * 100_000, id="deep"), "", "[]", "{}", "{", '{"format": 1}', '{"format": 2}',
+     '{"format": 1, "zones": [], "positions": [], "sources": []}'],
+)  # fmt: skip
 def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "pack.json").write_text(text)
     with pytest.raises(DataError):
