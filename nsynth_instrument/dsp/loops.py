@@ -34,6 +34,8 @@ WORSE = 0.1
 """Of likeness, what a loop may give up to have its key's own pitch."""
 APART = 3
 """Notes that are given a loop of their own before a common one of the others is given up."""
+STRAIN = 1.0
+"""dB by which a note's level may change where a loop that suits others is blended into it."""
 CLEAR = 0.95
 """Of each limit, what a seam may reach: another's measurement, and 16 bits, change the last percent."""
 RIPPLED, EARLY, LONG = 0.05, 0.01, 0.004
@@ -170,8 +172,9 @@ def _search(sounds: Sequence[Floats], rate: int, f0_hz: float, hold_seconds: flo
             for n in order:
                 one = _baked(sounds[n], rate, low + at, length, cycle, window, high)
                 if one.seam.excess <= CLEAR:
-                    seam = judge(bake(sounds[n], one), rate, one.start, one.end, f0_hz)
-                    if seam.seamless:
+                    baked = bake(sounds[n], one)
+                    seam = judge(baked, rate, one.start, one.end, f0_hz)
+                    if seam.seamless and (len(sounds) == 1 or _strain(sounds[n], baked, one) < STRAIN):
                         seamless[n] = replace(one, seam=seam)
                         continue
                 failed[n] += 1
@@ -180,6 +183,12 @@ def _search(sounds: Sequence[Floats], rate: int, f0_hz: float, hold_seconds: flo
             if len(seamless) == len(sounds):
                 return [seamless[n] for n in range(len(sounds))], 0
     return [], order[0]
+
+
+def _strain(audio: Floats, baked: Floats, loop: LoopResult) -> float:
+    """dB by which baking has changed a note's level about its seam, at either end of the loop, beyond its tilt."""
+    near = [slice(at - loop.blend, at + loop.blend) for at in (loop.start, loop.end + 1)]
+    return max(abs(level(baked[s].astype(np.float64)) - level(audio[s].astype(np.float64))) for s in near) - abs(loop.tilt)
 
 
 def _hold(part: Floats, rate: int, f0_hz: float) -> _Hold:
