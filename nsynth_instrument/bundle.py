@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ DEFAULT = "harmonic"
 """The model that `render` takes when none is named."""
 
 _ENV = "NSYNTH_INSTRUMENT_HOME"
+
+
+def distinct(sources: Iterable[str]) -> tuple[str, ...]:
+    """Each source once, in whatever order its words are given."""
+    return tuple({frozenset(re.findall(r"\w+", s.lower())): s for s in reversed(list(sources))}.values())[::-1]
 
 
 def user_home() -> Path:

@@ -25,6 +25,8 @@ _BENDS = 9
 """Most numbers of a course."""
 
 
+FORMATS_HELP = """wav, sfz, flac (SFZ over FLAC), decentsampler, dslibrary, multisample, sf2, sf2-16, sf3, adv, xpm, or all;
+adv and xpm are checked against descriptions only, by no player.  [default: sfz]"""
 _DEVICES = ["auto", "cpu", "cuda", "tensorrt", "directml", "coreml"]
 
 
@@ -50,7 +52,7 @@ _DEVICES = ["auto", "cpu", "cuda", "tensorrt", "directml", "coreml"]
 @click.option("--seed", type=int, help="Of what the model draws at random.  [default: 0]")
 @click.option("--temperature", type=float, help="How lively: 0 is smooth, 1 natural.  [default: 1]")
 @click.option("--loops/--no-loops", default=None, help="Loop notes that hold their level.  [default: loops]")
-@click.option("--format", "formats", metavar="F,F,...", help="What to write: sfz, sf2, ..., or all.  [default: sfz]")
+@click.option("--format", "formats", metavar="F,F,...", help=FORMATS_HELP)
 @click.option("--preview/--no-preview", default=True, help="Add a phrase to hear (MP3) and a cover (PNG).  [default: preview]")
 @click.option("--runtime", type=click.Choice(["auto", "kernel", "onnx", "torch"]), default="auto", show_default=True)
 @click.option("--device", type=click.Choice(_DEVICES), default="auto", show_default=True)
@@ -88,6 +90,10 @@ def render(
             bar.show(step.stage, step.done, step.of, step.words)
     if preview:
         _preview(folder)
+    from .writers import unheard
+
+    if untried := unheard(plan.formats):
+        click.echo(f"{', '.join(untried)}: checked against descriptions only; no such player was at hand", err=True)
     click.echo(folder)
 
 

@@ -39,7 +39,7 @@ from .preset import RenderPlan
 from .report import README, REPORT, Measured, summary, write_readme, write_report
 from .runtimes import open_codec
 from .trajectories import RELEASE
-from .writers import write_formats
+from .writers import FORMATS, write_formats
 from .writers.names import sample_file
 from .writers.sums import add_sums, read_sums, write_sums
 from .writers.wav import write_wav
@@ -114,7 +114,8 @@ def render(
     yield from _formats(pack, staged, plan.formats)
     write_report(rows, staged / REPORT)
     mixtures = [_mixture(morph, bank) for _, morph in plan.places]
-    write_readme(pack, rows, staged / README, plan=plan.to_toml(), mixtures=mixtures)
+    maps = [f"{name}: {FORMATS[name].label}; checked with {FORMATS[name].checked}" for name in plan.formats]
+    write_readme(pack, rows, staged / README, plan=plan.to_toml(), mixtures=mixtures, maps=maps)
     pack.save(staged)
     write_sums(staged, known={z.file: z.sha256 for z in pack.zones})
     _publish(staged, folder, old)
@@ -317,7 +318,7 @@ class _Job:
         instruments = [self.bank[name] for name in plan.morph.names]
         return SamplePack(
             plan.name, title, plan.rate, plan.bits, zones, release, tuple(at for at, _ in plan.places), licence=model.licence,
-            sources=(*(f"{i.title} ({i.licence})" for i in instruments), *model.sources),
+            sources=(*(f"{i.title} ({i.licence})" for i in instruments), *bundle.distinct(model.sources)),
             description=f"Decoded from mixed NSynth codes by the model {model.name} ({model.kind}); no recording is in it.",
             plan=plan.to_dict(),
             versions={

@@ -65,10 +65,12 @@ def summary(rows: Sequence[Measured]) -> str:
     return f"{len(rows)} notes {tuned}{vague}; loudness {min(levels):.0f} to {max(levels):.0f} LUFS; {looped} looped{far}"
 
 
-def write_readme(pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan: str, mixtures: Sequence[str]) -> Path:
+def write_readme(
+    pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan: str, mixtures: Sequence[str], maps: Sequence[str]
+) -> Path:
     """What the folder is, how its files are called, whose sounds it comes from and how to make it again.
 
-    `mixtures` says what each of the pack's positions is made of.
+    `mixtures` says what each of the pack's positions is made of, `maps` which formats it has.
     """
     bits = "32-bit float" if pack.bits == 32 else f"{pack.bits}-bit"
     place, morph = ("morph position, ", _morph_words(pack, mixtures)) if len(mixtures) > 1 else ("", [])
@@ -81,6 +83,7 @@ def write_readme(pack: SamplePack, rows: Sequence[Measured], path: Path, *, plan
         f"{pack.zones[0].file} and so on: name, {place}MIDI key (middle C = 60 = C4), the key's name, velocity.",
         f"Mono, {pack.rate} Hz, {bits}. One gain for all files, so velocities keep their dynamics; a player must not",
         "add its own (the maps beside this file see to that). pack.json holds the plan, the hashes and the versions.", "",
+        *(f"- {m}" for m in maps), "",
         *morph,
         "Licence",
         "-------",

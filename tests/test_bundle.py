@@ -116,3 +116,8 @@ def test_only_a_model_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "songs" / "one.wav").read_bytes() == b"mine"
     (tmp_path / "empty").mkdir()
     assert bundle.write(tmp_path / "empty", {"f": b"1"}, **rest).has("f")  # type: ignore[arg-type]
+
+
+def test_a_source_is_named_once_however_its_words_are_ordered() -> None:
+    named = ("FluidR3 GM (Frank Wen), MIT", "Another, MIT", "MIT (FluidR3 GM, Frank Wen)")
+    assert bundle.distinct(named) == named[:2]

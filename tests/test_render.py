@@ -166,7 +166,7 @@ def test_the_report_and_the_readme(done: Path) -> None:
     assert max(float(r["peak_dbfs"]) for r in rows) == -1.0
     readme = (done / "README.txt").read_text()
     assert "50 % Flute, 50 % Bass" in readme
-    for words in ("MIT", "C4", "48000 Hz", "24-bit", "[morph]", "fingerprint"):
+    for words in ("MIT", "C4", "48000 Hz", "24-bit", "[morph]", "fingerprint", "checked with sfizz"):
         assert words in readme
 
 

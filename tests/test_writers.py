@@ -468,6 +468,22 @@ def test_multisample_is_as_its_public_description_wants(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("positions", [((0.0,),), THREE, CORNERS])
+def test_multisample_is_valid_by_its_publishers_schema(tmp_path: Path, positions: tuple[tuple[float, ...], ...]) -> None:
+    """The XML schema of Bitwig's description of the format, which scripts/test puts beside the Python packages."""
+    etree = pytest.importorskip("lxml.etree")
+    description = Path(sys.prefix) / "multisample/README.md"
+    if not description.exists():
+        pytest.skip("the schema is not at hand")
+    text = re.search(r"<xs:schema.*?</xs:schema>", description.read_text("utf-8"), re.DOTALL)
+    schema = etree.XMLSchema(etree.fromstring(text[0]))
+    with zipfile.ZipFile(writer("multisample")(packs.make(tmp_path, positions=positions), tmp_path)) as z:
+        tree = etree.fromstring(z.read("multisample.xml"))
+    assert schema.validate(tree), schema.error_log
+    tree.find("sample").remove(tree.find("sample/key"))
+    assert not schema.validate(tree)
+
+
 # -- Ableton, MPC: no player can be had, so the mapping is read back ------------------------------------------------------
 
 

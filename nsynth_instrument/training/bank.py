@@ -135,8 +135,8 @@ def encode(codec: Codec, entry: Entry, notes: Sequence[Note], sounds: Sequence[A
 def add_to(model: Bundle, bank: InstrumentBank) -> Bundle:
     """The same model with `bank` as its bank; its folder is replaced whole."""
     contents = {f: model.path(f).read_bytes() for f in model.files if f != FILE}
-    sources = dict.fromkeys([*model.sources, *sorted({i.licence for i in bank})])
+    sources = bundle.distinct([*model.sources, *sorted({i.licence for i in bank})])
     return bundle.write(
         model.folder, {**contents, FILE: bank.to_bytes()}, name=model.name, kind=model.kind, rate=model.rate, hop=model.hop,
-        dims=model.dims, licence=model.licence, sources=tuple(sources), network=model.network, training=model.training,
+        dims=model.dims, licence=model.licence, sources=sources, network=model.network, training=model.training,
     )  # fmt: skip

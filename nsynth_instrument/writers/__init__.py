@@ -26,6 +26,7 @@ class Format:
     checked: str
 
 
+UNHEARD = "descriptions only, no such player was at hand"
 FORMATS: dict[str, Format] = {
     "wav": Format("wav", "WAV files with root key, range and loop", "libsndfile"),
     "sfz": Format("sfz", "SFZ over the WAV files", "sfizz"),
@@ -36,8 +37,8 @@ FORMATS: dict[str, Format] = {
     "sf2": Format("sf2", "SoundFont 2, 24 bit (16 if the pack is)", "FluidSynth, SpessaSynth"),
     "sf2-16": Format("sf2_16", "SoundFont 2, 16 bit", "FluidSynth, SpessaSynth"),
     "sf3": Format("sf3", "SoundFont 3, Vorbis", "FluidSynth, SpessaSynth"),
-    "adv": Format("adv", "Ableton Live Sampler preset", "no player, only against descriptions"),
-    "xpm": Format("xpm", "Akai MPC keygroup program", "no player, only against descriptions"),
+    "adv": Format("adv", "Ableton Live Sampler preset", UNHEARD),
+    "xpm": Format("xpm", "Akai MPC keygroup program", UNHEARD),
 }
 
 
@@ -59,6 +60,11 @@ def parse_formats(text: str) -> tuple[str, ...]:
     for name in asked - set(FORMATS):
         raise UnknownName("format", name, [*FORMATS, "all"])
     return tuple(name for name in FORMATS if name in asked)
+
+
+def unheard(formats: Sequence[str]) -> list[str]:
+    """Those of the formats that no player has played here."""
+    return [name for name in formats if FORMATS[name].checked == UNHEARD]
 
 
 def writer(name: str) -> Writer:
