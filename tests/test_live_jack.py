@@ -244,6 +244,19 @@ def test_record_takes_down_what_is_heard(jack: None, packs: Path, tmp_path: Path
     assert [m.note for m in got] == [k for _, k in notes for _ in range(2)]
 
 
+def test_a_song_is_played_to_its_end(jack: None, packs: Path, tmp_path: Path) -> None:
+    song = mido.MidiFile(ticks_per_beat=480)
+    song.tracks.append(mido.MidiTrack([mido.Message("note_on", note=60, velocity=99), mido.Message("note_off", note=60, time=480)]))
+    song.save(tmp_path / "s.mid")
+    with App(*FLAT, str(packs / "plain"), "--midi-file", str(tmp_path / "s.mid"), "--record", str(tmp_path / "t.wav"), midi=()) as app:
+        assert app.process.wait(30) == 0
+    assert "1 notes" in app.text()
+    take, rate = soundfile.read(tmp_path / "t.wav")
+    on = np.flatnonzero(np.abs(take[:, 0]) > 0.1)
+    assert 0.45 < (on[-1] - on[0]) / rate < 0.6
+    assert cents(pitch(take[on[0] : on[0] + 12000, 0]), 60) < 1
+
+
 def test_a_block_that_jack_does_not_have_is_refused(jack: None, packs: Path) -> None:
     command = [sys.executable, "-m", "nsynth_instrument", "play", "--block", "64", str(packs / "plain")]
     r = subprocess.run(command, capture_output=True, text=True, env=jackrig.environment(), stdin=subprocess.DEVNULL, timeout=120)
