@@ -129,6 +129,12 @@ def test_an_sfz_says_where_its_samples_sound(tmp_path: Path) -> None:
     assert c.sample == tmp_path / "Samples/../Other/c.wav"
 
 
+@pytest.mark.parametrize("text", ["a" * 10**6, "/*" * 10**6, "$a" * 10**6, "<" * 10**6, "<group>" + "a=1 b=2\n" * 10**5], ids=range(5))
+def test_an_sfz_made_to_take_for_ever_is_read_at_once(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.sfz").write_text("#define $a b\n<region> sample=a.wav key=50\n" + text)
+    assert sfz.read(tmp_path / "x.sfz")[0].pitch == 50
+
+
 def test_an_sfz_of_ours_is_read_back(tmp_path: Path) -> None:
     pack = make(tmp_path)
     regions = sfz.read(writer.write(pack, tmp_path))

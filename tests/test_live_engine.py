@@ -298,6 +298,15 @@ def test_the_level_stays_between_positions_in_phase_or_not(tmp_path: Path, twins
     assert np.ptp(20 * np.log10(level)) < 0.2  # equal power alone would make twins 6 dB louder amidst the square
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, -0.4])
+def test_what_strangers_share_by_chance_is_not_made_up_for(tmp_path: Path, share: float) -> None:
+    """Positions that are in step and a quarter turn apart are strangers, but half a second of them is not quite."""
+    a, b = 0.1 * np.random.default_rng(2).standard_normal((2, 96000))
+    zones = [(Zone(f"{i}.wav", 60, 100, 0, 127, 1, 127, 96000, (float(i),)), x.astype("f4")) for i, x in ((0, a), (1, share * a + np.sqrt(1 - share**2) * b))]
+    found = load(write(tmp_path / "w", zones), rate=RATE, budget=1 << 30).layers["beside"][:, 0]
+    assert found[:128] == pytest.approx(0.0 if share == 0.1 else share, abs=0.0 if share == 0.1 else 0.02)
+
+
 def test_a_note_struck_at_a_position_equals_one_moved_there(packs: dict[str, Sound]) -> None:
     moved = Engine([packs["morph"]], settings=FLAT)
     play(moved, on(60), seconds=0.32)

@@ -19,13 +19,16 @@ _LARGEST = 8 << 20
 """bytes of an SFZ with all that it includes."""
 _MOST = 20000
 """Regions."""
+_OPCODES = 1000
+"""Opcodes under one header."""
 _DEEPEST = 8
 """Includes within includes."""
 
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _DEFINE = re.compile(r"#define\s+(\$\w+)\s+(\S+)")
 _INCLUDE = re.compile(r'#include\s+"([^"\n]+)"')
-_TOKEN = re.compile(r"<(\w+)>|([\w$]+)=")
+_TOKEN = re.compile(r"<(\w+)>|(?<![\w$])([\w$]++)=")
+"""A name is tried from its beginning only, and once: else a word of a megabyte takes days."""
 _HEADERS = ("control", "global", "master", "group", "region", "curve", "effect", "midi", "sample")
 
 
@@ -102,6 +105,7 @@ def _text(path: Path, root: Path, defined: dict[str, str], size: list[int], dept
 
 def _fill(line: str, defined: Mapping[str, str]) -> str:
     if "$" in line:
+        line = line[:4000]
         for name in sorted(defined, key=len, reverse=True):
             line = line.replace(name, defined[name])[:4000]
     return line
@@ -128,7 +132,7 @@ def _regions(text: str) -> Iterator[dict[str, str]]:
             for lower in {"global": ("global", "master", "group"), "master": ("master", "group")}.get(header, (header,)):
                 levels[lower] = {}
             levels["region"] = {}
-        elif header:
+        elif header and len(levels[header]) < _OPCODES:
             end = found[n + 1].start() if n + 1 < len(found) else len(text)
             levels[header][m[2].lower()] = text[m.end() : end].split("\n", 1)[0].strip()
     if header == "region":

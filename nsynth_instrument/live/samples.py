@@ -26,6 +26,9 @@ HEAD = 0.5
 UNROLL = 4096
 """frames by which a loop is continued before it is resampled: longer than soxr's filter."""
 
+STRANGERS = 0.15
+"""Excess of power (see LAYER) under which two positions count as strangers: half a second shows as much by chance, 0.6 dB."""
+
 BATCH = 64
 
 
@@ -254,7 +257,8 @@ def _arrange(pack: SamplePack, heard: Sequence[Array]) -> tuple[int, int, Array,
                             likeness[a, b] = _alike(heard[a], heard[b])
                         power = level[a] ** 2 + level[b] ** 2
                         excess = 2.0 * likeness[a, b] * level[a] * level[b] / power if power > 0 else 0.0
-                        rows["beside"][here["first"] + i, axis] = max(excess, -0.5)  # those opposed now may agree later
+                        if abs(excess) > STRANGERS:
+                            rows["beside"][here["first"] + i, axis] = max(excess, -0.5)  # those opposed now may agree later
     return nx, ny, axes, cells, rows
 
 
