@@ -89,7 +89,7 @@ def test_a_model_is_given_its_instruments_by_the_command(
     assert "2 of 2: high, 4 notes" in out.err
     after = read(mine.folder)
     assert after.files["weights.safetensors"] == before["weights.safetensors"]
-    assert after.files[bank.FILE] != before[bank.FILE]
+    assert after.files[bank.BANK] != before[bank.BANK]
     found = read_bank(after)
     assert list(found.instruments) == ["lead", "high"]
     assert (found["high"].family, found["lead"].family, found["lead"].licence) == ("organ", "synth_lead", "CC0")
@@ -104,10 +104,10 @@ def test_what_is_missing_or_silent_is_named(model: Bundle, tmp_path: Path, sound
     codec = open_codec(model, threads=1)
     entries = bank.read_table(table(tmp_path))
     with pytest.raises(DataError, match=r"lead comes from small.sf2; give its path"):
-        bank.make_bank(codec, [], entries)
+        list(bank.instruments(codec, [], entries))
     silent = bank.read_table(table(tmp_path, TABLE.replace("program = 80, keys = [48, 72]", "program = 73, keys = [60, 72]")))
     with pytest.raises(DataError, match="silent at bank 0, program 73"):
-        bank.make_bank(codec, [soundfont], silent)
+        list(bank.instruments(codec, [soundfont], silent))
     absent = bank.read_table(table(tmp_path, TABLE.replace("program = 80, keys = [48, 72]", "program = 9, keys = [60, 72]")))
     with pytest.raises(DataError, match="no preset at bank 0, program 9"):
-        bank.make_bank(codec, [soundfont], absent)
+        list(bank.instruments(codec, [soundfont], absent))

@@ -15,6 +15,7 @@ from ..codecs import Codec
 from ..codes import FRAME_RATE
 from ..dsp.loops import bake, find_loop
 from ..errors import DataError
+from ..instruments import BANK
 from ..notes import Note, hz
 from .note import RATE, RELEASE, Sound
 from .store import CODES, About, Stored
@@ -115,5 +116,5 @@ def _path(stored: Stored, model: Bundle) -> Path:
 
 def network(model: Bundle) -> str:
     """Hex digest of what decides a model's codes: its weights and graphs, not its bank."""
-    files = sorted((name, digest) for name, digest in model.files.items() if name != "bank.safetensors")
+    files = sorted((name, digest) for name, digest in model.files.items() if name != BANK)
     return hashlib.sha256(repr(files).encode()).hexdigest()

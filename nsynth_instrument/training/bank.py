@@ -23,9 +23,9 @@ from ..dataset.gm import family_and_source
 from ..dataset.soundfont import RATE, Player
 from ..dsp.loudness import NOMINAL, by_velocity, loudest
 from ..errors import DataError, UsageError
+from ..instruments import BANK
 from ..notes import Note, NoteGrid
 
-FILE = "bank.safetensors"
 TABLE = Path(__file__).with_name("bank.toml")
 _SILENT = -60.0
 """LUFS below what is due at which a note is left out: the soundfont has nothing there."""
@@ -79,11 +79,6 @@ def _entry(name: str, row: Mapping[str, Any]) -> Entry:
     return Entry(name, row["title"], row["soundfont"], bank, program, family, source, row["licence"], grid, transpose)
 
 
-def make_bank(codec: Codec, soundfonts: Sequence[Path], table: Sequence[Entry]) -> InstrumentBank:
-    """Every instrument of the table, rendered and encoded. Raises DataError, MissingExtra; see `instruments`."""
-    return InstrumentBank.of(instruments(codec, soundfonts, table))
-
-
 def instruments(codec: Codec, soundfonts: Sequence[Path], table: Sequence[Entry]) -> Iterator[Instrument]:
     """The table's instruments one by one as they are done.
 
@@ -134,9 +129,9 @@ def encode(codec: Codec, entry: Entry, notes: Sequence[Note], sounds: Sequence[A
 
 def add_to(model: Bundle, bank: InstrumentBank) -> Bundle:
     """The same model with `bank` as its bank; its folder is replaced whole."""
-    contents = {f: model.path(f).read_bytes() for f in model.files if f != FILE}
+    contents = {f: model.path(f).read_bytes() for f in model.files if f != BANK}
     sources = bundle.distinct([*model.sources, *sorted({i.licence for i in bank})])
     return bundle.write(
-        model.folder, {**contents, FILE: bank.to_bytes()}, name=model.name, kind=model.kind, rate=model.rate, hop=model.hop,
+        model.folder, {**contents, BANK: bank.to_bytes()}, name=model.name, kind=model.kind, rate=model.rate, hop=model.hop,
         dims=model.dims, licence=model.licence, sources=sources, network=model.network, training=model.training,
     )  # fmt: skip

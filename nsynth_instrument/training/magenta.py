@@ -16,6 +16,7 @@ from ..bundle import Bundle
 from ..codes import DIMS
 from ..dsp import spectra
 from ..errors import DataError, MissingExtra
+from ..instruments import BANK
 from ..nets.spectral_config import DECODER, ENCODER, NFFT_1024, PITCH
 from ..nets.wavenet_config import H512, WaveNetConfig
 from .checkpoint import Checkpoint
@@ -27,7 +28,6 @@ _SLOTS = ("/Adam", "/Adam_1", AVERAGE, "/Momentum", "/RMSProp", "/RMSProp_1")
 _STATISTICS = ("/moving_mean", "/moving_variance")
 """Of a norm: averages themselves, which have no moving average."""
 _SCALARS = ("global_step", "beta1_power", "beta2_power")
-BANK = "bank.safetensors"
 _NSYNTH = "the NSynth dataset (Engel et al. 2017), CC BY 4.0"
 
 
