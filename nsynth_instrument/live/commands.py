@@ -30,7 +30,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--midi-api", metavar="NAME", help="alsa, jack, coremidi or winmm; else the first that answers.")
 @click.option("--device", metavar="NAME", help="Play on the audio output whose name contains NAME.")
 @click.option("--rate", type=click.IntRange(8000, 384000), help="Hz; else the device's own, or the pack's with --out.")
-@click.option("--block", type=int, default=0, help="Frames a block, 16..8192; else what the device likes best.")
+@click.option("--block", type=click.IntRange(16, 8192), help="Frames a block; else what the device likes best.")
 @click.option("--channel", type=int, help="Hear this MIDI channel only, 1..16.")
 @click.option("--mpe", type=int, default=0, help="Member channels of an MPE lower zone, 1..15.")
 @click.option("--aftertouch", default="vibrato", show_default=True, help="What pressure does: vibrato, morph, loudness or none.")
@@ -54,7 +54,7 @@ def play(
     midi_api: str | None,
     device: str | None,
     rate: int | None,
-    block: int,
+    block: int | None,
     channel: int | None,
     mpe: int,
     aftertouch: str,
@@ -91,7 +91,7 @@ def play(
             raise UsageError("--out renders a MIDI file: give it with --midi-file SONG.mid")
         _render(folders, settings, rate or first.rate, memory, midi_file, out, quiet)
     else:
-        _live(folders, settings, rate, memory, midi, virtual, midi_api, device, block, keys, record, midi_file, quiet)
+        _live(folders, settings, rate, memory, midi, virtual, midi_api, device, block or 0, keys, record, midi_file, quiet)
 
 
 def _load(folders: list[Path], rate: int, memory: int, quiet: bool) -> list[Sound]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DeviceError, UnknownName, UsageError
+from ..errors import DeviceError, UnknownName
 from . import jack
 from .engine import Engine
 from .jack import JackOutput
@@ -122,8 +122,6 @@ class Output:
 
         Raises DeviceError when the device does not exist or does not open.
         """
-        if not (block == 0 or 16 <= block <= 8192):
-            raise UsageError("a block has 16..8192 frames; 0 leaves it to the device")
         self.engine = engine
         self._name = device
         self._block = block
