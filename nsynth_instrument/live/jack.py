@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import DeviceError, UnknownName, UsageError
 from .engine import Engine
 from .memory import called, jit, pointer
-from .midi import CLIENT, hushed, message
+from .midi import CLIENT, hushed, let_go
 from .state import DUE, GLOBAL
 
 LARGEST = 8192
@@ -302,9 +302,7 @@ class JackPorts:
         for name in [n for n in self._open if n not in found]:
             self._open.remove(name)
             news.append(f"{name} is gone")
-            for channel in range(16):
-                for control in (121, 123):  # reset controllers, which lifts the pedals; then all notes off
-                    self._output.engine.send(message(0xB0 | channel, control))
+            let_go(self._output.engine.send)
         for name in found:
             if name not in self._open and self._output.connect(name):
                 self._open.append(name)

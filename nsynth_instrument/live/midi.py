@@ -72,6 +72,14 @@ def message(status: int, a: int = 0, b: int = 0) -> int:
     return status | a << 8 | b << 16
 
 
+def let_go(send: Callable[[int], object], channels: int = 0xFFFF) -> None:
+    """End what a vanished keyboard holds on channels (bits): reset controllers, which lifts the pedals; then all notes off."""
+    for channel in range(16):
+        if channels >> channel & 1:
+            for control in (121, 123):
+                send(message(0xB0 | channel, control))
+
+
 @dataclass
 class _Port:
     """An open port: RtMidi's object, its parser, and the channels it has used, as bits."""
@@ -215,10 +223,7 @@ class Ports:
     def _drop(self, name: str) -> None:
         port = self._open.pop(name)
         _close(port.midi)
-        for channel in range(16):
-            if port.channels >> channel & 1:
-                for control in (121, 123):  # reset controllers, which lifts the pedals; then all notes off
-                    self._send(message(0xB0 | channel, control))
+        let_go(self._send, port.channels)
 
     def close(self) -> None:
         """Let go of every port."""
