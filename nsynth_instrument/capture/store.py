@@ -109,11 +109,6 @@ def check_name(name: str) -> str:
     return low
 
 
-def slug(text: str) -> str:
-    """A name made of any text."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "sound"
-
-
 def save(about: About, sounds: Sequence[Sound], *, replace: bool = False) -> Stored:
     """Keep an instrument; its folder appears whole. Raises UsageError when there is one of that name, unless `replace`."""
     folder = home() / check_name(about.name)

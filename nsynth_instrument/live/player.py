@@ -181,11 +181,6 @@ class Output:
         """Of the device."""
         return self.device.label
 
-    @property
-    def playing(self) -> bool:
-        """Whether a device is there."""
-        return self._stream is not None
-
     def watch(self) -> str | None:
         """Look after the stream, about twice a second: a sentence when the device vanished or came back."""
         if self._stream is None:
