@@ -14,6 +14,7 @@ from .bank import Instrument, InstrumentBank
 from .codecs import Codec, Kept, Mixed
 from .codes import FRAME_RATE, Morph
 from .dsp.align import align
+from .dsp.levels import loudest
 from .notes import Note
 from .trajectories import FINE, RELEASE, arc, line, read_at, stretch
 
@@ -69,6 +70,8 @@ class Mixer:
         level = None
         if levels:
             places, level = align(np.stack(levels), weights, round(FINE * self._held))
+            if not np.ptp(weights, axis=1).any():
+                level += np.float32(weights[:, 0] @ [loudest(f) for f in levels] - loudest(level))
             codes = [read_at(c, p) for c, p in zip(codes, places, strict=True)]
             at = list(places)
         shares = weights.reshape(len(codes), self._frames, FINE).mean(axis=2)

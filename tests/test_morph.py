@@ -245,6 +245,20 @@ def test_the_middle_is_as_loud_as_between_the_ends(model: Bundle, spherical: boo
         assert ends[0] - 1 < loud(mix) < ends[1] + 1
 
 
+def test_a_swell_and_a_stroke_peak_apart_and_are_as_loud_together() -> None:
+    courses = {"a": _note(2, 30.0), "b": _note(110, 0.0, top=-24.0)}
+
+    class Telling:
+        def levels(self, codes: object, notes: list[Note], *, detail: object = None) -> list[np.ndarray]:
+            return [courses.pop(min(courses))] * len(notes)
+
+    a, b = _instrument(np.zeros((125, 16)), "a"), _instrument(np.ones((125, 16)), "b")
+    tops = [levels.loudest(c) for c in courses.values()]
+    mixed = Mixer(InstrumentBank.of([a, b]), Telling(), 125).mix([(Morph.between("a", "b", 0.25), Note(60, 60))])[0]  # type: ignore[arg-type]
+    assert mixed.level is not None
+    assert levels.loudest(mixed.level) == pytest.approx(0.75 * tops[0] + 0.25 * tops[1], abs=0.01)
+
+
 def test_a_codec_that_cannot_say_levels_mixes_as_time_goes() -> None:
     class Deaf:
         def levels(self, codes: object, notes: object, *, detail: object = None) -> None:

@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .loudness import gain
-from .partials import BAND_CENTRES, BAND_EDGES, SLOTS, Partials, slots_for
+from .loudness import WINDOW, gain
+from .partials import BAND_CENTRES, BAND_EDGES, HOP, RATE, SLOTS, Partials, slots_for
 from .timbre import Said
 
 Floats = npt.NDArray[np.float32]
@@ -32,6 +32,13 @@ def course(features: Said | Partials, f0: float) -> Floats:
     power = np.exp(k * np.maximum(features.level[:, :n], -150)) @ tones[:n]
     power += np.exp(k * np.maximum(features.noise, -200)) @ noises
     return (10 * np.log10(np.maximum(power, 1e-16))).astype(np.float32)
+
+
+def loudest(level: Floats) -> float:
+    """dB of the loudest 0.4 s of a course, as `dsp.loudness.loudest` is of audio."""
+    power = np.concatenate([[0.0], np.cumsum(10 ** (level.astype(np.float64) / 10))])
+    n = min(round(WINDOW * RATE / HOP), len(level))
+    return float(10 * np.log10((power[n:] - power[:-n]).max() / n))
 
 
 def levelled(features: Features, f0: float, wanted: Floats) -> Features:
