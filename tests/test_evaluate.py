@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from nsynth_instrument.bundle import Bundle  # noqa: E402
 from nsynth_instrument.cli import cli  # noqa: E402
-from nsynth_instrument.errors import DataError  # noqa: E402
+from nsynth_instrument.errors import BundleError, DataError  # noqa: E402
 from nsynth_instrument.evaluate import interpolation, judges  # noqa: E402
 from nsynth_instrument.evaluate.commands import common  # noqa: E402
 from nsynth_instrument.evaluate.interpolation import Path as Way  # noqa: E402
@@ -42,6 +42,11 @@ def test_other_weights_than_the_known_ones_are_not_unpickled(tmp_path: Path) -> 
     (tmp_path / "full.pth").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(DataError, match="not the CREPE model"):
         crepe.load(tmp_path / "full.pth")
+
+
+def test_another_network_is_no_judge(model: Bundle) -> None:
+    with pytest.raises(BundleError, match="of kind harmonic, not a classifier"):
+        judges.ClassifierJudge(model.folder)
 
 
 def test_the_commonest_answer_is_counted_quality_by_quality() -> None:

@@ -10,7 +10,7 @@ from nsynth_instrument.dsp import detail, timbre
 from nsynth_instrument.dsp.fluctuation import enliven
 from nsynth_instrument.dsp.partials import ATTACK, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for, synthesise
 from nsynth_instrument.dsp.pitch import cents_off
-from nsynth_instrument.errors import DataError
+from nsynth_instrument.errors import BundleError, DataError
 from nsynth_instrument.notes import hz
 from nsynth_instrument.runtimes.kernel_harmonic import HarmonicKernel
 
@@ -157,6 +157,10 @@ def test_kernel_says_what_torch_says() -> None:
         decoded = net.decode(torch.from_numpy(codes), torch.from_numpy(told[:, :12]), torch.from_numpy(told)).numpy()
     assert np.abs(kernel.encode(heard, told) - encoded).max() < 1e-5
     assert np.abs(kernel.decode(codes, told[:, :12], told) - decoded).max() < 1e-5
+    with pytest.raises(BundleError, match=r"no slow\.4\.mix"):
+        HarmonicKernel({k: v.numpy() for k, v in net.state_dict().items() if not k.startswith("slow.4.mix")}, net.config.to_dict())
+    with pytest.raises(BundleError, match="lacks the network's 'fast_dilations'"):
+        HarmonicKernel({}, {k: v for k, v in net.config.to_dict().items() if k != "fast_dilations"})
 
 
 def test_detail_brings_a_note_back_and_its_data_is_checked() -> None:

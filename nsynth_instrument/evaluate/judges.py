@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .. import bundle
 from ..audio import Audio, fit
-from ..errors import MissingExtra
+from ..errors import BundleError, MissingExtra
 from ..notes import midi
 
 RATE = 16000
@@ -61,9 +61,13 @@ class ClassifierJudge:
 
         self._torch = torch
         found = bundle.read(folder)
-        self.training = dict(found.training)
-        self._net = Classifier(ClassifierConfig.from_dict(dict(found.network))).eval()
-        self._net.load_state_dict({k: v.float() for k, v in load_file(found.path("weights.safetensors")).items()})
+        if found.kind != "classifier":
+            raise BundleError(f"model {found.name} is of kind {found.kind}, not a classifier; name one of those")
+        try:
+            self._net = Classifier(ClassifierConfig.from_dict(dict(found.network))).eval()
+            self._net.load_state_dict({k: v.float() for k, v in load_file(found.path("weights.safetensors")).items()})
+        except (TypeError, RuntimeError) as e:
+            raise BundleError(f"{folder} holds another network than its manifest says; export the classifier again") from e
 
     def hear(self, sounds: Sequence[Audio]) -> Verdict:
         """Of notes (samples,) at RATE; four seconds of each are heard."""

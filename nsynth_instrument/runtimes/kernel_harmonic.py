@@ -15,6 +15,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import BundleError
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -24,13 +26,22 @@ class Blocks:
     matrix, gain, bias: float32 by the names of their layers; a matrix is (inputs, outputs).
     """
 
-    def __init__(self, weights: Mapping[str, npt.NDArray[Any]], dilations: Mapping[str, Sequence[int]]) -> None:
-        """dilations: of the chains of blocks, by their names."""
+    def __init__(
+        self, weights: Mapping[str, npt.NDArray[Any]], dilations: Mapping[str, Sequence[int]], layers: Sequence[str]
+    ) -> None:
+        """dilations: of the chains of blocks, by their names; layers: names of the others.
+
+        Raises BundleError where one of them has no weights.
+        """
         f32 = {k: np.asarray(v, np.float32) for k, v in weights.items()}
         self.matrix = {k[:-7]: np.ascontiguousarray(v.T) for k, v in f32.items() if k.endswith(".weight") and v.ndim == 2}
         self.gain = {k[:-7]: v for k, v in f32.items() if k.endswith(".weight") and v.ndim == 1}
         self.bias = {k[:-5]: v for k, v in f32.items() if k.endswith(".bias")}
         self.dilations = {k: tuple(v) for k, v in dilations.items()}
+        chained = [f"{k}.{i}.{part}" for k, v in self.dilations.items() for i in range(len(v)) for part in ("mix", "out")]
+        if missing := [name for name in (*layers, *chained) if name not in self.matrix or name not in self.bias]:
+            why = f"no {missing[0]}"
+            raise BundleError(f"the weights are not those of the network in the manifest ({why}); export the model again")
 
     def linear(self, name: str, x: Floats) -> Floats:
         """x (frames, inputs) -> (frames, outputs)."""
@@ -53,9 +64,16 @@ class HarmonicKernel:
     runtime = "kernel (CPU)"
 
     def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], *, threads: int | None = None) -> None:
-        """threads: notes worked on at once, a thread each; by default one for each processor core."""
+        """threads: notes worked on at once, a thread each; by default one for each processor core.
+
+        Raises BundleError for weights that are not the configuration's.
+        """
         self.threads = threads or os.cpu_count() or 1
-        self._net = Blocks(weights, {k: config[f"{k}_dilations"] for k in ("encoder", "slow", "fast")})
+        try:
+            dilations = {k: config[f"{k}_dilations"] for k in ("encoder", "slow", "fast")}
+        except KeyError as e:
+            raise BundleError(f"the manifest lacks the network's {e}; export the model again") from e
+        self._net = Blocks(weights, dilations, ("hear", "halve", "halve_again", "code", "start", "widen", "detail", "say"))
 
     def encode(self, heard: Floats, told: Floats) -> Floats:
         """See `HarmonicNetwork.encode`."""

@@ -24,8 +24,8 @@ class FramesKernel:
     def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: SpectralConfig) -> None:
         """Raises BundleError for weights that are not the configuration's."""
         dilations = {"encoder": config.encoder_dilations, "slow": config.slow_dilations, "fast": config.fast_dilations}
-        self._net = Blocks(weights, dilations)
-        if self._net.matrix.get("say", np.zeros((0, 0))).shape[0] != config.fast:
+        self._net = Blocks(weights, dilations, ("hear", "halve", "code", "start", "widen", "detail", "say"))
+        if self._net.matrix["say"].shape[0] != config.fast:
             raise BundleError("the weights are not those of the network in the manifest; export the model again")
 
     def encode(self, *arrays: npt.NDArray[Any]) -> Floats:

@@ -69,7 +69,11 @@ def harmonic(weights: Path, config: Mapping[str, Any], *, device: str = "auto") 
     pick_device(device)
     from ..nets.harmonic import Harmonic, HarmonicConfig
 
-    return Halves(Harmonic(HarmonicConfig.from_dict(dict(config))), weights, device=device)
+    try:
+        shape = HarmonicConfig.from_dict(dict(config))
+    except TypeError as e:
+        raise BundleError(f"the network has settings that this version does not know ({e}); update nsynth-instrument") from e
+    return Halves(Harmonic(shape), weights, device=device)
 
 
 def spectral(weights: Path, config: SpectralConfig, *, device: str = "auto") -> Halves:
