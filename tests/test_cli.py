@@ -70,6 +70,7 @@ def test_help_imports_nothing_heavy() -> None:
         "soundfile",
         "soxr",
         "mido",
+        "rich",
         "sounddevice",
         "safetensors",
     }

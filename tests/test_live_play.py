@@ -316,6 +316,22 @@ def test_the_line_shows_keys_voices_level_and_underruns(engine: Engine, wide: No
     assert not terminal.screen().cursor.hidden
 
 
+def test_the_line_shows_where_a_morph_stands_and_which_of_several_packs_plays(pack: Path, tmp_path: Path, wide: None) -> None:
+    square = livepacks.make(tmp_path / "square", pitches=(60,), positions=[(x, y) for x in (0.0, 1.0) for y in (0.0, 1.0)], name="square")
+    e = Engine([load(p, rate=RATE, budget=1 << 30) for p in (pack, square)])
+    terminal = Terminal()
+    line = Line(e, out=terminal, quiet=False)
+    line.draw(0.0)
+    assert terminal.lines()[0].startswith("test: -")
+    assert "morph" not in terminal.lines()[0]
+    for word in (0xC0 | 1 << 8, 0xB0 | 1 << 8 | 32 << 16, 0xB0 | 2 << 8 | 127 << 16):
+        e.send(word)
+    fill(e)
+    line.draw(0.0)
+    assert terminal.lines()[0].startswith("square: -")
+    assert "morph 0.25 1.00" in terminal.lines()[0]
+
+
 @pytest.mark.parametrize("columns", [20, 60, 80, 200])
 def test_the_line_is_one_line_at_any_width(engine: Engine, wide: None, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
