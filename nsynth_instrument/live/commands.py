@@ -248,7 +248,8 @@ def _farewell(engine: Engine, recorder: Any) -> str:
     if recorder:
         recorder.poll()
         if recorder.lost:
-            text += f"; the recording lacks {recorder.lost} frames or notes: this machine was too busy, or 4 GB are full"
+            text += f"; the recording lacks {recorder.lost} frames or messages: this machine was too busy, the disk or 4 GB are "
+            text += "full, or the card came back at another rate"
     return text
 
 

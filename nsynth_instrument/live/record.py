@@ -42,14 +42,16 @@ class WavWriter:
     def __init__(self, path: Path, *, rate: int, channels: int) -> None:
         self._stack = contextlib.ExitStack()
         part = self._stack.enter_context(whole(path))
-        self._wave = self._stack.enter_context(wave.open(str(part), "wb"))  # noqa: SIM115
+        # without a buffer: one that a full disk does not take would be tried again, and fail again, at the end
+        raw = self._stack.enter_context(part.open("wb", buffering=0))
+        self._wave = self._stack.enter_context(wave.open(raw, "wb"))  # noqa: SIM115
         self._wave.setnchannels(channels)
         self._wave.setsampwidth(3)
         self._wave.setframerate(rate)
         self._bytes = 0
 
     def write(self, block: Array) -> bool:
-        """Append float32 (frames, channels); False beyond 4 GB, where nothing more is written."""
+        """Append float32 (frames, channels); False beyond 4 GB, where nothing more is written. Raises OSError on a full disk."""
         steps = np.clip(np.rint(block.astype(np.float64) * 8388607.0), -8388608, 8388607).astype("<i4")
         raw = steps.reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
         if self._bytes + len(raw) > LIMIT:
@@ -70,40 +72,62 @@ class WavWriter:
 
 
 class Recorder:
-    """Takes down what an engine plays. The callback only copies to a tape in memory; `poll` carries it to the file."""
+    """Takes down what an engine plays. The callback only copies to a tape in memory; `poll` carries it to the file.
+
+    What cannot be kept never stops the music: `lost` counts its frames or messages.
+    """
 
     def __init__(self, engine: Engine, path: Path) -> None:
         """path: as `check` has it, .wav for the sound, .mid for the messages."""
         self._engine, self._path = engine, path
         self._wav: WavWriter | None = None
         self._events: list[tuple[float, int]] = []
-        self._start = self._done = int(engine.globals["frame"])
+        self._done = int(engine.globals["frame"])
+        self._seconds = 0.0
         self._heard = int(engine.globals["heard"])
+        self._rate = float(engine.globals["rate"])
+        self._full = False
         self.lost = 0
         if path.suffix.lower() == ".wav":
-            self._wav = WavWriter(path, rate=int(engine.globals["rate"]), channels=2)
+            self._wav = WavWriter(path, rate=int(self._rate), channels=2)
             engine.globals["record"] = 1
 
     def poll(self) -> None:
         """Carry what has been played to the file; the tape holds 11 s and 4096 messages, so once a second is plenty."""
-        g = self._engine.globals
         if self._wav is None:
-            now = int(g["heard"])
-            first = max(self._heard, now - RING)
-            self.lost += first - self._heard
-            for i in range(first, now):
-                frame, word = self._engine.heard[i % RING].tolist()
-                self._events.append(((frame - self._start) / float(g["rate"]), word))
-            self._heard = now
+            self._poll_messages()
+        else:
+            self._poll_sound(self._wav)
+
+    def _poll_messages(self) -> None:
+        g = self._engine.globals
+        now, end, rate = int(g["heard"]), int(g["frame"]), float(g["rate"])
+        first = max(self._heard, now - RING)
+        self.lost += first - self._heard
+        for i in range(first, now):
+            frame, word = self._engine.heard[i % RING].tolist()
+            self._events.append((self._seconds + (frame - self._done) / rate, word))
+        self._seconds += (end - self._done) / rate  # a card that comes back may have another rate
+        self._heard, self._done = now, end
+
+    def _poll_sound(self, wav: WavWriter) -> None:
+        end = int(self._engine.globals["frame"])
+        if self._full or self._engine.globals["rate"] != self._rate:
+            self.lost += end - self._done
+            self._done = end
             return
-        end = int(g["frame"])
         first = max(self._done, end - (RECORD - 8192))
         self.lost += first - self._done
         while first < end:
             at = first % RECORD
             n = min(end - first, RECORD - at)
-            if not self._wav.write(self._engine.tape[at : at + n]):
-                self.lost += n
+            try:
+                self._full = not wav.write(self._engine.tape[at : at + n])
+            except OSError:
+                self._full = True
+            if self._full:
+                self.lost += end - first
+                break
             first += n
         self._done = end
 
