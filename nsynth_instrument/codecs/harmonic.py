@@ -143,7 +143,7 @@ class HarmonicCodec:
                 spoken(w, note, m.detail, m.level, r, temperature) for w, m, r in zip(words, mixed, rngs, strict=True)
             ]
             shared = lockstep.course(found)
-            heard = [synthesise(lockstep.in_step(f, shared), r) for f, r in zip(found, rngs, strict=True)]
+            heard = [synthesise(silenced(lockstep.in_step(f, shared)), r) for f, r in zip(found, rngs, strict=True)]
             off = [cents for a in heard if np.isfinite(cents := cents_off(a, RATE, note.pitch))]
             return shared * 2 ** (-float(np.mean(off or [0.0])) / 1200)
 
@@ -174,7 +174,7 @@ def voiced(
 ) -> Partials:
     """What is synthesised of what was said: see `spoken`; in tune, or on the course that is `shared` with others."""
     partials = spoken(said, note, kept, loud, rng, temperature)
-    return in_tune(partials, note.pitch) if shared is None else lockstep.in_step(partials, shared)
+    return silenced(in_tune(partials, note.pitch) if shared is None else lockstep.in_step(partials, shared))
 
 
 def spoken(
@@ -184,7 +184,7 @@ def spoken(
     said = _detailed(said, note, kept)
     if loud is not None:
         said = levels.levelled(said, note.hz, loud)
-    return silenced(enliven(said, note.hz, rng, temperature))
+    return enliven(said, note.hz, rng, temperature)
 
 
 def turned(note: Note, among: Among, seed: int) -> Doubles:
