@@ -14,6 +14,7 @@ pytest.importorskip("onnxruntime")
 from nsynth_instrument import audio as sound  # noqa: E402
 from nsynth_instrument import bundle  # noqa: E402
 from nsynth_instrument.bundle import Bundle  # noqa: E402
+from nsynth_instrument.codecs import Among, Mixed  # noqa: E402
 from nsynth_instrument.codecs.guided import GuidedCodec  # noqa: E402
 from nsynth_instrument.dsp import guide, inphase, pqmf  # noqa: E402
 from nsynth_instrument.dsp.partials import BANDS, HOP, RATE, SILENCE, SLOTS, Partials, noise_bands  # noqa: E402
@@ -237,6 +238,20 @@ def test_a_note_is_in_tune_and_does_not_depend_on_its_batch(codecs: dict[str, Gu
     np.testing.assert_array_equal(codecs["kernel"].decode(codes[1:], notes[1:], seed=3, temperature=0)[0], made[1])
     again = codecs["kernel"].encode(made[:1], notes[:1])[0]
     assert again.shape == (60, 16)
+
+
+def test_positions_of_a_morph_are_a_quarter_turn_apart(codecs: dict[str, GuidedCodec], model: Bundle) -> None:
+    note, bank = Note(60, 100), read_bank(model)
+    codes = [bank[name].at(note)[:60] for name in ("flute", "bass")]
+    among = [Among((k, 0), [Mixed(c, (), None) for c in codes]) for k in range(2)]
+
+    def likeness(a: np.ndarray, b: np.ndarray) -> float:
+        return abs(float(a @ b)) / float(np.linalg.norm(a) * np.linalg.norm(b))
+
+    same = [codes[0]] * 2
+    apart = codecs["kernel"].decode(same, [note] * 2, temperature=0, among=among)
+    assert likeness(*apart) < 0.1 < 0.99 < likeness(*codecs["kernel"].decode(same, [note] * 2, temperature=0))
+    np.testing.assert_array_equal(codecs["kernel"].decode(same[:1], [note], temperature=0, among=among[1:])[0], apart[1])
 
 
 def test_its_bank_and_its_name_in_a_pack_are_of_its_guide(model: Bundle) -> None:

@@ -10,6 +10,7 @@ pytest.importorskip("onnxruntime")
 
 from nsynth_instrument import bundle  # noqa: E402
 from nsynth_instrument.bundle import Bundle  # noqa: E402
+from nsynth_instrument.codecs import Among  # noqa: E402
 from nsynth_instrument.codecs.spectral import PublishedCodec, SpectralCodec  # noqa: E402
 from nsynth_instrument.dsp import phase, spectra  # noqa: E402
 from nsynth_instrument.dsp.pitch import cents_off  # noqa: E402
@@ -141,6 +142,14 @@ def test_a_note_is_a_function_of_seed_pitch_and_velocity(codecs: dict[str, Spect
     assert [len(a) for a in both] == [30 * 512, 40 * 512]
     np.testing.assert_array_equal(codecs["kernel"].decode(codes[1:], notes[1:], seed=3)[0], both[1])
     assert not np.array_equal(codecs["kernel"].decode(codes[1:], notes[1:], seed=4)[0], both[1])
+
+
+def test_positions_of_a_morph_are_a_quarter_turn_apart(codecs: dict[str, SpectralCodec]) -> None:
+    codes = [np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)] * 2
+    among = [Among((k, 0), []) for k in range(2)]
+    a, b = codecs["kernel"].decode(codes, [Note(60)] * 2, seed=3, among=among)
+    assert abs(float(a @ b)) < 0.1 * float(np.linalg.norm(a) * np.linalg.norm(b))
+    assert np.linalg.norm(a) == pytest.approx(np.linalg.norm(b), rel=0.05)
 
 
 class Echo:
