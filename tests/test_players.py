@@ -9,8 +9,11 @@ import pytest
 from packs import whole_loop
 from players import RATE, Fluid, Sfizz, Spessa, cents_off, level
 
-from nsynth_instrument.notes import KEYBOARD, hz
+from nsynth_instrument.codes import Morph
+from nsynth_instrument.notes import KEYBOARD, NoteGrid, hz
 from nsynth_instrument.pack import SamplePack, Zone
+from nsynth_instrument.preset import RenderPlan
+from nsynth_instrument.render import render
 from nsynth_instrument.writers import writer
 from nsynth_instrument.writers.names import sample_file
 from nsynth_instrument.writers.wav import write_wav
@@ -59,3 +62,36 @@ def test_every_cell_of_88_by_5_is_in_tune_and_louder_by_velocity(
     rises = np.diff([[levels[n] for n in starts if n.pitch == p] for p in KEYBOARD.pitches], axis=1)
     assert rises.min() > 2.0, "each velocity is louder than the softer one"
     assert rises.max() < 4.0, "by what the samples are, and no more"
+
+
+PLACES = (0, 16, 32, 48, 64, 80, 95, 111, 127)
+"""Of the mod wheel: five positions, and halfway between neighbours."""
+LENGTH = 5.0
+"""s for which a note is held: longer than it was rendered, so that it loops."""
+
+
+@pytest.fixture(scope="module")
+def morph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Flute to violin in five positions, by the shipped model."""
+    folder = tmp_path_factory.mktemp("morph")
+    plan = RenderPlan("way", Morph.between("flute", "violin", 0.5), NoteGrid((60, 90), (100,)), steps=5, formats=("sfz", "sf2"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSYNTH_INSTRUMENT_HOME", str(folder / "home"))
+        for _ in render(plan, folder / "pack"):
+            pass
+    return folder / "pack"
+
+
+@pytest.mark.parametrize(("name", "player"), [("way.sfz", Sfizz), ("way.sf2", Fluid)])
+@pytest.mark.parametrize("key", [60, 90])
+def test_the_wheel_keeps_the_level_of_a_real_morph(morph: Path, name: str, player: type[Sfizz | Fluid], key: int) -> None:
+    """Over any 0.5 s, as loud as between the two positions; out of step, they were up to 8 dB softer at key 90."""
+    events, starts = [], [0.1 + (LENGTH + 1) * i for i in range(len(PLACES))]
+    for at, cc in zip(starts, PLACES, strict=True):
+        events += [(at - 0.05, "cc", 1, cc), (at, "on", key, 100), (at + LENGTH, "off", key, 0)]
+    played = player(morph / name).play(events, starts[-1] + LENGTH)
+    half = RATE // 2
+    windows = [[round((at + 0.1) * RATE) + half * i for i in range(9)] for at in starts]
+    power = np.array([[np.mean(np.square(played[w : w + half], dtype=np.float64)) for w in some] for some in windows])
+    line = (power[:-2:2] + power[2::2]) / 2
+    assert np.abs(10 * np.log10(power[1::2] / line)).max() < 1.2
