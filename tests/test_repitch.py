@@ -121,7 +121,7 @@ def test_a_moved_tone_is_in_tune_and_in_time() -> None:
     for shift in (-7, 0, 5):
         seconds = 2.0 * repitch.factor(shift)
         made = np.sin(2 * np.pi * hz(60 - shift) * np.arange(round(16000 * seconds)) / 16000).astype(np.float32)
-        sound, _ = rendering._finish(plan, Note(60), made, 16000, shift)
+        sound, _ = next(rendering._finish(plan, Note(60), [made], 16000, [shift]))
         assert len(sound) == 96000
         assert abs(cents_off(sound, 48000, 60)) < 0.5
         assert np.abs(sound[80000:90000]).max() > 0.9
