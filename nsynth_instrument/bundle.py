@@ -29,7 +29,10 @@ _ENV = "NSYNTH_INSTRUMENT_HOME"
 
 def distinct(sources: Iterable[str]) -> tuple[str, ...]:
     """Each source once, in whatever order its words are given."""
-    return tuple({frozenset(re.findall(r"\w+", s.lower())): s for s in reversed(list(sources))}.values())[::-1]
+    found: dict[frozenset[str], str] = {}
+    for source in sources:
+        found.setdefault(frozenset(re.findall(r"\w+", source.lower())), source)
+    return tuple(found.values())
 
 
 def user_home() -> Path:
