@@ -13,6 +13,7 @@ import pytest
 import rtmidi
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mido.midifiles.meta import encode_variable_int
 
 from nsynth_instrument.errors import DataError, DeviceError, UnknownName, UsageError
 from nsynth_instrument.live import midifile
@@ -75,7 +76,7 @@ def test_sysex_and_stray_data_are_dropped_and_end_running_status() -> None:
 def song(*tracks: list[tuple[int, bytes]], division: int = 480, kind: int = 1) -> bytes:
     out = struct.pack(">4sIHHH", b"MThd", 6, kind, len(tracks), division)
     for t in tracks:
-        body = b"".join(midifile._variable(d) + e for d, e in t)
+        body = b"".join(bytes(encode_variable_int(d)) + e for d, e in t)
         out += struct.pack(">4sI", b"MTrk", len(body)) + body
     return out
 
@@ -137,12 +138,15 @@ def test_smpte_time(tmp_path: Path) -> None:
         (song([(0, b"\x90\x3c\x40")], kind=2), "format 2"),
         (song([(0, b"\x90\x3c\x40")], division=0), "header"),
         (song([(0, b"\x90\x3c")]), "ends in the midst"),
-        (song([(0, b"\x3c\x40")]), "without an event"),
-        (song([(0, b"\x90\x3c\x90")]), "breaks off"),
+        (song([(0, b"\x3c\x40")]), "running status"),
+        (song([(0, b"\x90\x3c\x90")]), "data byte"),
         (song([(0, b"\xff\x51\x03\x00\x00\x00")]), "tempo"),
-        (song([(0, b"\xff\x01\xff\xff\xff\x7f")]), "ends in the midst"),
-        (song([(0, b"\xf0\xff\xff\xff\xff\xff\x7f")]), "no end"),
-        (song([(0, b"\xf4")]), "F4"),
+        (song([(0, b"\xff\x01\xff\xff\xff\x7f")]), "length 268435455"),
+        (song([(0, b"\xf0\xff\xff\xff\xff\xff\x7f")]), "exceeds"),
+        (song([(0, b"\xf4")]), "f4"),
+        (song([(0, b"\xf8")]), "F8"),
+        (song([(0, b"\xff\x51\x01\x07")]), "tempo"),
+        (song([(0, b"\xff\x51\x03" + b"\xff" * (1 << 20))]), "no end"),
         (song([(0x0FFFFFFF, b"\x90\x3c\x40")] * 9), "more than 4 h"),
         (song([(0, b"\x90\x3c\x40")])[:-1], "ends in the midst"),
         (song([(0, b"\x90\x3c\x40")], division=0xE728 & 0xFF00), "time code"),
@@ -150,6 +154,43 @@ def test_smpte_time(tmp_path: Path) -> None:
 )
 def test_files_that_lie_are_refused(tmp_path: Path, data: bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
+        read(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"\xff\x08\x01a",  # a program's name
+        b"\xff\x59\x02\x00\xff",  # a key that is neither major nor minor
+        b"\xff\x58\x02\x04\x02",
+        b"\xff\x54\x00",
+        b"\xff\x7f\x02\xff\xff",
+        b"\xf0\x03\x7e\x7f\xf7",
+        b"\xf7\x02\xf3\x01",  # a song select, escaped
+    ],
+)
+def test_what_is_no_note_keeps_its_time(tmp_path: Path, event: bytes) -> None:
+    known = {kind: mido.MetaMessage(kind).bytes() for kind in ("key_signature", "set_tempo", "text")}
+    s = read(song([(480, event), (480, b"\x90\x3c\x40"), (0, b"\xff\x2f\x00"), (480, b"\x90\x3d\x40")]), tmp_path)
+    assert s.frames[:-48].tolist() == [RATE]
+    assert s.messages[0] == message(0x90, 60, 64)
+    assert s.end == RATE
+    for kind, data in known.items():  # mido reads for others as before
+        assert mido.MetaMessage.from_bytes(data) == mido.MetaMessage(kind)
+
+
+def test_foreign_chunks_are_passed_over_and_tracks_are_counted_as_they_come(tmp_path: Path) -> None:
+    data = song([(0, b"\x90\x3c\x40")], [(480, b"\x90\x3d\x40")])
+    data = data[:10] + b"\0\1" + data[12:14] + b"XFIH\0\0\0\2ab" + data[14:]
+    assert read(data, tmp_path).frames[:-48].tolist() == [0, RATE // 2]
+
+
+@pytest.mark.parametrize("flood", [[[(0, b"\x90\x3c\x40" + b"\0\x3c\x40" * 5000)]], [[]] * 2501])
+def test_a_flood_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flood: list[list[tuple[int, bytes]]]) -> None:
+    data = song(*flood)
+    read(data, tmp_path)
+    monkeypatch.setattr(midifile, "EVENTS", 5000)
+    with pytest.raises(DataError, match="more than 5000 events"):
         read(data, tmp_path)
 
 
@@ -167,7 +208,7 @@ def test_a_file_with_wrong_bytes_is_read_or_refused(tmp_path_factory: pytest.Tem
     good = bytearray(
         song(
             [(0, b"\xff\x51\x03\x07\xa1\x20"), (5, b"\x90\x3c\x40"), (5, b"\x3c\x00"), (1, b"\xf0\x02\x01\xf7")],
-            [(9, b"\xc0\x01")],
+            [(9, b"\xc0\x01"), (0, b"\xff\x59\x02\x00\x00"), (3, b"\xf7\x01\xf8"), (1, b"\xe1\x01\x02"), (0, b"\xff\x2f\x00")],
         )
     )
     for _ in range(data.draw(st.integers(1, 6))):
