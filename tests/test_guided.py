@@ -86,6 +86,19 @@ def test_noise_is_drawn_where_there_is_noise() -> None:
     assert pure[1000, 5] == pytest.approx(1, abs=1e-3), "a band without sines is noise alone"
 
 
+def test_what_runs_away_is_held_down_and_nothing_else() -> None:
+    rng, steps = np.random.default_rng(0), 4000
+    share = np.tile(np.linspace(-1.5, 0, guide.BANDS, dtype=np.float32), (steps, 1))
+    noise = rng.standard_normal((steps, guide.BANDS)).astype(np.float32)
+    assert np.array_equal(guide.tamed(noise, share), noise)
+    wild = noise.copy()
+    wild[1000:] *= 40
+    held = guide.tamed(wild, share)
+    assert np.array_equal(held[:900], noise[:900]), "before it runs away"
+    assert np.sqrt(np.mean(held[2000:, -1] ** 2)) == pytest.approx(2, rel=0.05), "all noise: twice what is likely"
+    assert 8 < np.sqrt(np.mean(held[2000:, 0] ** 2)) < 11, "sines may be misjudged"
+
+
 def test_what_is_told_lies_near_one_at_any_level() -> None:
     for gain in (0.0, -40.0):
         of = note(noise=-90 + gain)

@@ -74,7 +74,7 @@ def differences(x: np.ndarray) -> list[float]:
     return [float(np.abs(np.diff(x, n=order, axis=0)).mean()) for order in range(timbre.ORDERS)]
 
 
-@pytest.mark.parametrize("wanted", [(2.0, 1.0, 1.4), (1.5, 0.4, 0.12), (2.0, 2.8, 4.8)], ids=["walk", "swing", "noise"])
+@pytest.mark.parametrize("wanted", [(2.5, 1.25, 1.75), (3.0, 0.8, 0.24), (2.5, 3.5, 6.0)], ids=["walk", "swing", "noise"])
 def test_fluctuation_has_the_size_and_the_speed_that_were_said(wanted: tuple[float, float, float]) -> None:
     frames = 4000
     cents = tuple(3 * w for w in wanted)

@@ -84,7 +84,7 @@ class GuidedCodec:
         said = self.voice.features(codes, notes)
         courses = self.voice.courses(notes, among, seed, temperature) if among else {}
 
-        def lead(row: int) -> tuple[Floats, Floats]:
+        def lead(row: int) -> tuple[Floats, Floats, Floats]:
             note, rng = notes[row], notes[row].rng(seed)
             partials = voiced(said[row], note, kept[row], loud[row], rng, temperature, courses.get(note))
             turns = turned(note, among[row], seed) if among else None
@@ -96,11 +96,12 @@ class GuidedCodec:
             source[row, : len(levels)] = guide.source(led, levels, share)
             noise[row, : len(levels)] = hiss.standard_normal(levels.shape, dtype=np.float32) * guide.calm(share)
             levels[:, guide.SAID :] = 0
-            return sines, levels
+            return sines, levels, share
 
         def mix(row: int) -> Floats:
-            sines, levels = led[row]
-            return np.asarray(sines + pqmf.synthesis((drawn[row, : len(levels)] * levels)[None], guide.BANDS)[0])
+            sines, levels, share = led[row]
+            beside = guide.tamed(drawn[row, : len(levels)], share) * levels
+            return np.asarray(sines + pqmf.synthesis(beside[None], guide.BANDS)[0])
 
         with ThreadPoolExecutor(self.voice.threads) as pool:
             led = list(pool.map(lead, range(len(notes))))

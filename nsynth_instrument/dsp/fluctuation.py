@@ -28,7 +28,7 @@ _DEEPEST = 30.0
 
 _GRAIN = np.array([0.144, 0.204, 0.354], np.float32)
 """dB; deviations of a level kept in half decibels, of its step and of the step's: not the sound's, so taken off."""
-_DOUBT = 0.8
+_DOUBT = 1.3
 """dB; the deviation that is said of tones that stand still, too: the network's doubt, so taken off, with its course kept."""
 
 
