@@ -214,6 +214,9 @@ def test_train_and_export_as_commands(tones: Path, tmp_path: Path) -> None:
     assert (made.kind, made.rate, made.hop, made.licence, made.sources) == ("wavenet", 16000, 512, "MIT", ("tones.sf2",))
     assert made.training["data"]["instruments"] == 2
     assert made.training["steps"] > 0
+    graphs = list(out.glob("*.onnx"))
+    assert graphs
+    assert not any(b".py" in g.read_bytes() for g in graphs), "where the source lay is nobody's business"
     codec = open_codec(made)
     codes = codec.encode([np.zeros(1000, np.float32)], [Note(60)])
     assert codes[0].shape == (2, 16)

@@ -76,6 +76,19 @@ def graph(
         model.graph.node.insert(0, helper.make_node("Cast", [small.name], [tensor.name], to=TensorProto.FLOAT))
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
+    _bare(model)
     # An initializer that a Cast now makes must not be declared twice.
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def _bare(model: Any) -> None:
+    """Take off what the exporter notes of its own source: stack traces, with the paths of the machine that it ran on."""
+    graphs = [model.graph, *model.functions]
+    for part in graphs:
+        for thing in (part, *part.node, *part.value_info):
+            del thing.metadata_props[:]
+            thing.doc_string = ""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
