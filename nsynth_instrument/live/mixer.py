@@ -22,6 +22,7 @@ from .voices import tick
 UNDERFLOW = 4
 """paOutputUnderflow in PortAudio's PaStreamCallbackFlags."""
 
+
 @jit
 def _snap(g: Any) -> None:
     """Before the first block, volumes stand where they would otherwise glide to."""
