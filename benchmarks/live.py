@@ -182,7 +182,7 @@ def latency() -> None:
         pack = livepacks.make(Path(tmp) / "p", velocities=(127,))
         for name, way, port in (
             ("play", (), jackrig.AUDIO_OUT),
-            ("play, by PortAudio and RtMidi", jackrig.PORTAUDIO, "PortAudio:out_0"),
+            ("play, by PortAudio", jackrig.PORTAUDIO, "PortAudio:out_0"),
         ):
             with jackrig.App("--gain", "0", "--release", "0.02", *way, str(pack)):
                 say(name, jackrig.drive(events, 61.0, audio_from=port))
@@ -209,7 +209,7 @@ def fluidsynth(soundfont: str | Path, *, polyphony: int = 256) -> Iterator[tuple
     pipe = subprocess.DEVNULL
     p = subprocess.Popen([*command, str(soundfont)], stdin=subprocess.PIPE, stdout=pipe, stderr=pipe, env=jackrig.environment())
     try:
-        jackrig.wait(lambda: any(n.startswith("fs") and "midi" in n for n in jackrig.ports()), 20, "fluidsynth has no port")
+        jackrig.wait(lambda: any(n.startswith("fs") and "midi" in n for n in jackrig.ports()), "fluidsynth has no port")
         time.sleep(2)
         names = [n for n in jackrig.ports() if n.startswith("fs")]
         yield p.pid, *(next(n for n in names if part in n) for part in ("midi", "left"))
@@ -227,8 +227,6 @@ def program() -> None:
 
     The notes lie between the pack's roots and layers: `play` reads two samples a note there, FluidSynth one.
     """
-    import jack
-
     seconds = 8.0
     with tempfile.TemporaryDirectory() as tmp, jackrig.server(realtime=realtime()):
         pack = livepacks.make(
@@ -247,9 +245,9 @@ def program() -> None:
                         pid, into, out = stack.enter_context(fluidsynth(soundfont, polyphony=1024))
                     x = jackrig.drive(events, 1.0, midi_to=into, audio_from=out, freewheel=False)
                     assert np.abs(x[-4800:]).max() > 1e-3, f"{name} is silent"
-                    client, late = jack.Client("watch", no_start_server=True), []
+                    client, late = stack.enter_context(jackrig.client("watch")), []
                     client.set_xrun_callback(late.append)
-                    stack.enter_context(client)  # which makes it active
+                    client.activate()
                     start, spent, load = time.monotonic(), processor(pid), []
                     while time.monotonic() < start + seconds:
                         time.sleep(0.1)

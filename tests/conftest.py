@@ -1,4 +1,7 @@
-"""A whole small model of the real kind, with random weights: what `render` needs, in a tenth of a second."""
+"""A whole small model of the real kind, with random weights: what `render` needs, in a tenth of a second.
+
+Also what to know of a run that does not come to its end: a failure is shown at once, and the test that runs is named in a file.
+"""
 
 import os
 
@@ -6,6 +9,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,24 @@ from nsynth_instrument.bank import Instrument, InstrumentBank
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.dsp import partials, timbre
 from nsynth_instrument.notes import hz
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """For scripts/test, which says where the interpreter died."""
+    if "NSYNTH_RUNNING" in os.environ:
+        Path(os.environ["NSYNTH_RUNNING"]).write_text(f"{nodeid}\n")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure is shown when it happens: what pytest says at the end is lost if the interpreter dies, or the run is cut short."""
+    report = yield
+    terminal = item.config.pluginmanager.get_plugin("terminalreporter")
+    if report.failed and terminal:
+        terminal.ensure_newline()
+        terminal.section(f"{report.when} of {item.nodeid} failed")
+        report.toterminal(terminal._tw)
+    return report
 
 
 def instrument(name: str, *, family: str = "flute", seed: int = 0, frames: int = 125) -> Instrument:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_every_note_within_one_cycle_and_a_cent(jack: None, packs: Path, way: tu
     with App(*FLAT, *way, "--release", "0.02", str(packs / "plain")):
         x = drive(messages(notes), 6.3, audio_from=port)
     late, off = judge(x, notes)
-    if way:  # RtMidi forgets where in its cycle a message came: it sounds at the start of the next
+    if way:  # two clients of JACK do not share a cycle: a message sounds at the start of the next
         assert {(d + f % PERIOD) / PERIOD for d, (f, _) in zip(late, notes, strict=True)} == {1.0}
     else:  # at its very frame of the next
         assert set(late) == {PERIOD}
@@ -167,28 +167,24 @@ def test_more_messages_than_a_cycle_has_room_for_leave_no_note(jack: None, packs
 
 @pytest.mark.parametrize(("way", "port"), WAYS)
 def test_an_unplugged_port_leaves_no_note_and_is_taken_up_again(jack: None, packs: Path, way: tuple[str, ...], port: str) -> None:
-    import jack as api
+    level, pending = [0.0], []  # what the ear hears, and what the keyboard has yet to send
 
-    listener = api.Client("listener", no_start_server=True)
-    audio = listener.inports.register("audio")
-    level = [0.0]
-    listener.set_process_callback(lambda frames: level.__setitem__(0, float(np.abs(audio.get_array()).max())))
-    keyboard = api.Client("mykeys", no_start_server=True)
-    pending: list[bytes] = []
+    @contextlib.contextmanager
+    def keyboard() -> Iterator[None]:
+        with jackrig.client("mykeys") as client:
+            out = client.midi_outports.register("out")
 
-    def play(client: api.Client) -> None:
-        out = client.midi_outports.register("out")
+            @client.set_process_callback
+            def process(frames: int) -> None:
+                out.clear_buffer()
+                while pending:
+                    out.write_midi_event(0, pending.pop(0))
 
-        def process(frames: int) -> None:
-            out.clear_buffer()
-            while pending:
-                out.write_midi_event(0, pending.pop(0))
-
-        client.set_process_callback(process)
-        client.activate()
+            client.activate()
+            yield
 
     def strike(key: int) -> None:
-        """Until it is heard: a graph in real time may drop a message while it is rewired on a busy machine."""
+        """Until it is heard: a message that comes while the graph is rewired may be lost."""
 
         def heard() -> bool:
             if not pending:
@@ -196,21 +192,34 @@ def test_an_unplugged_port_leaves_no_note_and_is_taken_up_again(jack: None, pack
             time.sleep(0.2)
             return level[0] > 0.1
 
-        jackrig.wait(heard, 20, "the keyboard is not heard")
+        jackrig.wait(heard, "the keyboard is not heard")
 
-    play(keyboard)
-    with App(*FLAT, *way, "--release", "0.05", str(packs / "plain"), midi=("--midi", "mykeys")) as app, listener:
-        listener.connect(port, audio)
-        strike(60)
-        keyboard.close()
-        jackrig.wait(lambda: level[0] == 0.0, 10, "the note of the unplugged keyboard is stuck")
-        jackrig.wait(lambda: "mykeys:out is gone" in app.text(), 5, app.text())
-        keyboard = api.Client("mykeys", no_start_server=True)
-        play(keyboard)
-        jackrig.wait(lambda: app.text().count("listening to mykeys") == 1, 10, app.text())
+    with contextlib.ExitStack() as stack:
+        with keyboard():
+            command = (*FLAT, *way, "--release", "0.05", str(packs / "plain"))
+            app = stack.enter_context(App(*command, midi=("--midi", "mykeys")))
+            listener = stack.enter_context(jackrig.client("listener"))
+            audio = listener.inports.register("audio")
+            listener.set_process_callback(lambda frames: level.__setitem__(0, float(np.abs(audio.get_array()).max())))
+            listener.activate()
+            listener.connect(port, audio)
+            strike(60)
+        jackrig.wait(lambda: level[0] == 0.0, "the note of the unplugged keyboard is stuck")
+        app.said("mykeys:out is gone")
+        stack.enter_context(keyboard())
+        app.said("listening to mykeys")
         strike(64)
-    keyboard.close()
-    listener.close()
+        assert app.text().count("listening to mykeys") == 1
+
+
+def test_a_client_of_a_test_that_fails_has_left_the_server(jack: None) -> None:
+    with pytest.raises(RuntimeError, match="failed"), jackrig.client("failing") as client:
+        client.midi_outports.register("out")
+        client.set_process_callback(lambda frames: None)
+        client.activate()
+        assert "failing:out" in jackrig.ports()
+        raise RuntimeError("failed")
+    assert "failing:out" not in jackrig.ports()
 
 
 def test_programs_and_morph_while_playing_do_not_click(jack: None, packs: Path) -> None:
@@ -249,7 +258,7 @@ def test_a_song_is_played_to_its_end(jack: None, packs: Path, tmp_path: Path) ->
     song.tracks.append(mido.MidiTrack([mido.Message("note_on", note=60, velocity=99), mido.Message("note_off", note=60, time=480)]))
     song.save(tmp_path / "s.mid")
     with App(*FLAT, str(packs / "plain"), "--midi-file", str(tmp_path / "s.mid"), "--record", str(tmp_path / "t.wav"), midi=()) as app:
-        assert app.process.wait(30) == 0
+        assert app.process.wait(jackrig.LIMIT) == 0
     assert "1 notes" in app.text()
     take, rate = soundfile.read(tmp_path / "t.wav")
     on = np.flatnonzero(np.abs(take[:, 0]) > 0.1)
@@ -259,7 +268,7 @@ def test_a_song_is_played_to_its_end(jack: None, packs: Path, tmp_path: Path) ->
 
 def test_a_block_that_jack_does_not_have_is_refused(jack: None, packs: Path) -> None:
     command = [sys.executable, "-m", "nsynth_instrument", "play", "--block", "64", str(packs / "plain")]
-    r = subprocess.run(command, capture_output=True, text=True, env=jackrig.environment(), stdin=subprocess.DEVNULL, timeout=120)
+    r = subprocess.run(command, capture_output=True, text=True, env=jackrig.environment(), stdin=subprocess.DEVNULL, timeout=jackrig.LIMIT)
     assert (r.returncode, r.stdout) == (2, "")
     assert "JACK has blocks of 128 frames" in r.stderr
     with App("--block", "128", str(packs / "plain")) as app:
@@ -293,18 +302,15 @@ def test_the_computer_keyboard_plays_under_the_live_line(jack: None, packs: Path
         return any(text in line for line in screen.display)
 
     with App(*FLAT, "--keys", str(packs / "plain"), stdin=theirs, stderr=theirs) as app:
-        typing = threading.Timer(0.8, os.write, (ours, b"q"))
-        typing.start()
-        x = drive([], 2.0, midi_to=None, freewheel=False)
-        typing.join()
-        os.write(ours, b"q")
-        jackrig.wait(lambda: seen("C4 "), 10, "the line does not show the key")
-        assert seen("1 voices")
+        x = drive([], 4.0, midi_to=None, freewheel=False, meanwhile=lambda: os.write(ours, b"q"))
+        os.write(ours, b"\x1b[113;1:1u")  # as terminals do that tell when a key goes up: it is held until then
+        jackrig.wait(lambda: seen("C4 "), "the line does not show the key")
+        jackrig.wait(lambda: seen("1 voices"), "the line does not show the voice")
         os.write(ours, b"\x1b[A")
-        jackrig.wait(lambda: seen("gain +1 dB"), 10, "the line does not show the gain")
+        jackrig.wait(lambda: seen("gain +1 dB"), "the line does not show the gain")
         assert sum("voices" in line for line in screen.display) == 1
         os.write(ours, b"\x1b")
-        assert app.process.wait(20) == 0
+        assert app.process.wait(jackrig.LIMIT) == 0
         assert seen("2 notes, 0 stolen")
         assert not seen("voices"), "the line is left behind"
         assert not screen.cursor.hidden

@@ -159,7 +159,7 @@ def test_what_render_makes_in_steps_is_walked_by_the_wheel(tmp_path: Path) -> No
 def test_without_a_sound_card_one_sentence_names_the_cure(pack: Path, what: str) -> None:
     env = {**os.environ, "JACK_DEFAULT_SERVER": "nowhere", "JACK_NO_START_SERVER": "1"}
     command = [sys.executable, "-m", "nsynth_instrument", what] + ([str(pack)] if what == "play" else [])
-    r = subprocess.run(command, capture_output=True, text=True, env=env, cwd=Path(__file__).parent.parent, timeout=120)
+    r = subprocess.run(command, capture_output=True, text=True, env=env, cwd=Path(__file__).parent.parent, timeout=300)
     assert r.returncode == (1 if what == "play" else 0)
     assert r.stdout == ""
     said = [line for line in r.stderr.splitlines() if "no audio output" in line]

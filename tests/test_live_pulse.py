@@ -47,11 +47,11 @@ def card(home: Path) -> Iterator[subprocess.Popen[bytes]]:
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        jackrig.wait(lambda: subprocess.run(["pactl", "info"], capture_output=True).returncode == 0, 20, "no PulseAudio came up")
+        jackrig.wait(lambda: subprocess.run(["pactl", "info"], capture_output=True).returncode == 0, "no PulseAudio came up")
         yield p
     finally:
         p.terminate()
-        p.wait(20)
+        p.wait(jackrig.LIMIT)
 
 
 def heard(seconds: float) -> np.ndarray:
@@ -61,7 +61,7 @@ def heard(seconds: float) -> np.ndarray:
     assert p.stdout
     data = p.stdout.read(int(seconds * RATE) * 8)
     p.terminate()
-    p.wait(10)
+    p.wait(jackrig.LIMIT)
     p.stdout.close()
     return np.frombuffer(data, np.float32)[::2]
 
@@ -86,14 +86,13 @@ def test_a_card_that_vanishes_comes_back(home: Path, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(card(home))
         app = stack.enter_context(App(command=command))
-        jackrig.wait(lambda: np.abs(heard(0.2)).max() > 0.3, 20, "nothing is heard")
+        jackrig.wait(lambda: np.abs(heard(0.2)).max() > 0.3, "nothing is heard")
         assert cents(pitch(heard(1.0), RATE), 69) < 1
         server.terminate()
-        jackrig.wait(lambda: "is gone; waiting for it" in app.text(), 30, app.text())
+        app.said("is gone; waiting for it")
         stack.enter_context(card(home))
-        jackrig.wait(lambda: "playing on default, ALSA again" in app.text(), 30, app.text())
-        jackrig.wait(lambda: np.abs(heard(0.2)).max() > 0.3, 20, "nothing is heard any more")
+        app.said("playing on default, ALSA again")
+        jackrig.wait(lambda: np.abs(heard(0.2)).max() > 0.3, "nothing is heard any more")
         assert app.stop() == 0
-        app._talk.join(5)
         assert "underruns" in app.lines[-1]
         assert not [line for line in app.lines if "ALSA lib" in line or "Expression" in line], app.text()

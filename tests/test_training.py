@@ -86,7 +86,9 @@ def test_muon_moves_the_matrices_within_and_goes_on_with_its_momentum(tmp_path: 
     assert [p.shape for g in muon.param_groups for p in g["params"]] == [(1, 1)]
     assert [list(s) for s in muon.state_dict()["state"].values()] == [["momentum_buffer"]]
     assert len(adam.state_dict()["state"]) == 3
-    list(again.train(0.5 / 60, report=20))
+    steps = again.step
+    while again.step < steps + 20_000 and (again.step == steps or again.best >= 1e-3):  # a busy machine has few a second
+        list(again.train(0.5 / 60, report=20))
     assert again.best <= first, "on idle cores the first half second already finds the plane to the last bit"
     assert again.best < 1e-3
 

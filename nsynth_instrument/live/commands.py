@@ -214,11 +214,13 @@ def _live(
 
 def _ports(engine: Engine, speaker: Any, api: str | None, port: str | None, virtual: bool, *, optional: bool) -> list[Any]:
     """What is listened to: on JACK our client's own port, and where no keyboard is on JACK, the system's ports as well."""
-    from .jack import JackOutput, JackPorts
-    from .midi import Ports
+    from .jack import JackOutput
+    from .jackports import JackInput, JackPorts
+    from .midi import Ports, backend
 
     found: list[Any] = []
-    if isinstance(speaker, JackOutput) and api in (None, "jack"):
+    ours = isinstance(speaker, JackOutput)
+    if ours and api in (None, "jack"):
         try:
             found.append(JackPorts(speaker, port=port, virtual=virtual))
         except UnknownName:
@@ -227,7 +229,12 @@ def _ports(engine: Engine, speaker: Any, api: str | None, port: str | None, virt
         if api or virtual or any(p.open for p in found):
             return found
     try:
-        found.append(Ports(engine.send, api=api, port=port, virtual=virtual))
+        if backend(api)[0] != "jack":
+            found.append(Ports(engine.send, api=api, port=port, virtual=virtual))
+        elif ours:  # no system has keyboards here: whatever sends on JACK is one
+            found = [JackPorts(speaker, port=port, every=True)]
+        else:
+            found.append(JackPorts(JackInput(engine), port=port, virtual=virtual, every=True))
     except DeviceError:
         if not (found or optional) or port or virtual or api:
             raise

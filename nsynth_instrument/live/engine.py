@@ -216,6 +216,7 @@ def _join(sounds: Sequence[Sound], settings: Settings) -> dict[str, Array]:
         "layer_at": np.concatenate(layers),
         "sample_at": np.concatenate([s.samples for s in sounds]),
         "ring_at": np.zeros(RING, np.int64),
+        "port_at": np.zeros(RING, np.int64),
         "song_at": np.zeros((0, 2), np.int64),
         "sinc_at": sinc(),
         "tape_at": np.zeros((RECORD, 2), np.float32),

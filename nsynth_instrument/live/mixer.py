@@ -33,18 +33,25 @@ def _snap(g: Any) -> None:
 
 
 @jit
-def process(g: Any, out: Any) -> None:
-    """Play the next len(out) frames into out, float32 (frames, channels): what the hands said, then the sound."""
-    ring = numba.carray(pointer(g.ring_at), (RING,), np.int64)
-    song = numba.carray(pointer(g.song_at), (g.events, 2), np.int64)
-    tape = numba.carray(pointer(g.tape_at), (RECORD, 2), np.float32)
+def _obey(g: Any, address: int, tail: int) -> int:
+    """Hear what a ring holds from a number on; the number of the first message that is not there yet."""
+    ring = numba.carray(pointer(address), (RING,), np.int64)
     while True:
-        word = ring[g.tail % RING]
-        if word >> 32 != g.tail + 1:
-            break
+        word = ring[tail % RING]
+        if word >> 32 != tail + 1:
+            return tail
         if not g.panic:  # what waits was meant for notes that end now
             hear(g, word & 0xFFFFFF)
-        g.tail += 1
+        tail += 1
+
+
+@jit
+def process(g: Any, out: Any) -> None:
+    """Play the next len(out) frames into out, float32 (frames, channels): what the hands said, then the sound."""
+    song = numba.carray(pointer(g.song_at), (g.events, 2), np.int64)
+    tape = numba.carray(pointer(g.tape_at), (RECORD, 2), np.float32)
+    g.tail = _obey(g, g.ring_at, g.tail)
+    g.port_tail = _obey(g, g.port_at, g.port_tail)
     if g.panic:
         panic(g)
         g.panic = 0

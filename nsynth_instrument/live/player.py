@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError, UnknownName
-from . import jack
+from . import libjack
 from .engine import Engine
 from .jack import JackOutput
 from .midifile import Song
@@ -22,6 +21,9 @@ CURE = "plug one in, name one with --device, or render without one: --midi-file 
 
 PREFERRED = ("ASIO", "Windows WASAPI", "Core Audio", "ALSA")
 """PortAudio's host APIs by latency; the first that has an output wins. Before them comes JACK, without PortAudio, if it runs."""
+
+PATIENCE = 4
+"""Looks at a stream, twice a second, that may find no new block; then its device is gone."""
 
 TAIL = 60.0
 """s; a release that lasts longer after the end of a song is cut."""
@@ -64,7 +66,7 @@ def devices() -> list[Device]:
 
 
 def _jack() -> list[Device]:
-    server = jack.clock()
+    server = libjack.clock()
     return [Device(-1, JackOutput.label, "JACK", 2, server[0], server[1] / server[0])] if server else []
 
 
@@ -126,7 +128,7 @@ class Output:
         self._name = device
         self._block = block
         self._stream: Any = None
-        self._seen = (0, 0.0)
+        self._seen = (0, 0)  # blocks, and how often watch() has found no more
         self._lost = False
         self._open()
 
@@ -158,7 +160,7 @@ class Output:
                 )
                 self._stream.start()
                 engine.begun()
-                self._seen = (int(engine.globals["blocks"]), time.monotonic())
+                self._seen = (int(engine.globals["blocks"]), 0)
                 return
             except sd.PortAudioError as e:
                 self.close()
@@ -185,10 +187,10 @@ class Output:
         """Look after the stream, about twice a second: a sentence when the device vanished or came back."""
         if self._stream is None:
             return None if self._lost else self._again()
-        blocks, now = int(self.engine.globals["blocks"]), time.monotonic()
-        if blocks != self._seen[0]:
-            self._seen = (blocks, now)
-        if self._stream.active and now - self._seen[1] < 2.0:
+        before, still = self._seen
+        blocks = int(self.engine.globals["blocks"])
+        self._seen = (blocks, still + 1 if blocks == before else 0)
+        if self._stream.active and self._seen[1] < PATIENCE:  # not by the clock: a process that was stopped has missed no block
             return None
         gone = self.device.label
         self.close()

@@ -83,7 +83,7 @@ GLOBAL = np.dtype(
     [
         ("frame", "i8"),  # played since the start
         ("age", "i8"),  # notes started
-        ("tail", "i8"),  # next message to take from the ring
+        ("tail", "i8"), ("port_tail", "i8"),  # next message to take from either ring
         ("blocks", "i8"), ("underruns", "i8"), ("stolen", "i8"), ("ignored", "i8"),
         ("event", "i8"),  # next of the song
         ("sounding", "i8"),  # voices in the last tick
@@ -110,6 +110,7 @@ GLOBAL = np.dtype(
         ("cell_at", "u8"), ("layer_at", "u8"), ("sample_at", "u8"),
         # i8 (RING,): number << 32 | message; i8 (events, 2): frame, message; f4: interpolator; f4 (RECORD, 2)
         ("ring_at", "u8"), ("song_at", "u8"), ("sinc_at", "u8"), ("tape_at", "u8"),
+        ("port_at", "u8"),  # a second ring, for messages that compiled code sends
         ("heard_at", "u8"),  # i8 (RING, 2): frame and message of all that was heard
         ("heard", "i8"),
         # messages of this block, from a callback that knows their frames
