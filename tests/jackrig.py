@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import jack
 
 RATE, PERIOD = 48000, 128
-SERVER = "nsynthrig"
+SERVER = "nsynthtest"
 MIDI_IN, AUDIO_OUT = "nsynth-instrument:in", "nsynth-instrument:out_0"
 PORTAUDIO = ("--device", "Connection Kit")
 """Options for PortAudio's own way to JACK: the way that stands for every sound card. Its outputs are PortAudio:out_0 and _1."""
@@ -96,6 +96,35 @@ def client(name: str) -> Iterator[jack.Client]:
         yield c
     finally:
         c.close()
+
+
+@contextlib.contextmanager
+def keyboard(name: str) -> Iterator[Callable[[bytes, Callable[[], object]], None]]:
+    """A MIDI port NAME:out. The function that is given strikes it: sends a message until that is heard, as a condition tells.
+
+    A message that comes while the graph is rewired may be lost, so it is sent again.
+    """
+    pending: list[bytes] = []
+    with client(name) as c:
+        out = c.midi_outports.register("out")
+
+        @c.set_process_callback
+        def process(frames: int) -> None:
+            out.clear_buffer()
+            while pending:
+                out.write_midi_event(0, pending.pop(0))
+
+        def strike(message: bytes, heard: Callable[[], object]) -> None:
+            def again() -> object:
+                if not pending:
+                    pending.append(message)
+                time.sleep(0.2)
+                return heard()
+
+            wait(again, "the keyboard is not heard")
+
+        c.activate()
+        yield strike
 
 
 class App:

@@ -167,35 +167,13 @@ def test_more_messages_than_a_cycle_has_room_for_leave_no_note(jack: None, packs
 
 @pytest.mark.parametrize(("way", "port"), WAYS)
 def test_an_unplugged_port_leaves_no_note_and_is_taken_up_again(jack: None, packs: Path, way: tuple[str, ...], port: str) -> None:
-    level, pending = [0.0], []  # what the ear hears, and what the keyboard has yet to send
+    level = [0.0]  # what is heard
 
-    @contextlib.contextmanager
-    def keyboard() -> Iterator[None]:
-        with jackrig.client("mykeys") as client:
-            out = client.midi_outports.register("out")
-
-            @client.set_process_callback
-            def process(frames: int) -> None:
-                out.clear_buffer()
-                while pending:
-                    out.write_midi_event(0, pending.pop(0))
-
-            client.activate()
-            yield
-
-    def strike(key: int) -> None:
-        """Until it is heard: a message that comes while the graph is rewired may be lost."""
-
-        def heard() -> bool:
-            if not pending:
-                pending.append(bytes((0x90, key, 100)))
-            time.sleep(0.2)
-            return level[0] > 0.1
-
-        jackrig.wait(heard, "the keyboard is not heard")
+    def heard() -> bool:
+        return level[0] > 0.1
 
     with contextlib.ExitStack() as stack:
-        with keyboard():
+        with jackrig.keyboard("mykeys") as strike:
             command = (*FLAT, *way, "--release", "0.05", str(packs / "plain"))
             app = stack.enter_context(App(*command, midi=("--midi", "mykeys")))
             listener = stack.enter_context(jackrig.client("listener"))
@@ -203,12 +181,12 @@ def test_an_unplugged_port_leaves_no_note_and_is_taken_up_again(jack: None, pack
             listener.set_process_callback(lambda frames: level.__setitem__(0, float(np.abs(audio.get_array()).max())))
             listener.activate()
             listener.connect(port, audio)
-            strike(60)
+            strike(bytes((0x90, 60, 100)), heard)
         jackrig.wait(lambda: level[0] == 0.0, "the note of the unplugged keyboard is stuck")
         app.said("mykeys:out is gone")
-        stack.enter_context(keyboard())
+        strike = stack.enter_context(jackrig.keyboard("mykeys"))
         app.said("listening to mykeys")
-        strike(64)
+        strike(bytes((0x90, 64, 100)), heard)
         assert app.text().count("listening to mykeys") == 1
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -27,23 +26,6 @@ while True:
         print(sentence, flush=True)
     time.sleep(0.2)
 """
-
-
-@contextmanager
-def keyboard() -> Iterator[Callable[[bytes], None]]:
-    """A port that sends what its function is given."""
-    pending: list[bytes] = []
-    with jackrig.client("mykeys") as client:
-        out = client.midi_outports.register("out")
-
-        @client.set_process_callback
-        def process(frames: int) -> None:
-            out.clear_buffer()
-            while pending:
-                out.write_midi_event(0, pending.pop(0))
-
-        client.activate()
-        yield pending.append
 
 
 @contextmanager
@@ -71,26 +53,16 @@ def listener() -> Iterator[list[str]]:
 def test_a_keyboard_that_goes_lets_go_of_its_notes_and_is_taken_up_again() -> None:
     with jackrig.server(sync=False), ExitStack() as stack:
 
-        def said(text: str) -> bool:
-            return text in lines
+        def said(text: str) -> None:
+            jackrig.wait(lambda: text in lines, lambda: str(lines))
 
-        def strike(send: Callable[[bytes], None], key: int) -> None:
-            """Until it is heard: a message that comes while the graph is rewired may be lost."""
-
-            def heard() -> bool:
-                send(bytes((0x92, key, 100)))
-                time.sleep(0.2)
-                return said(f"64{key:02x}92")
-
-            jackrig.wait(heard, lambda: str(lines))
-
-        with keyboard() as send:
+        with jackrig.keyboard("mykeys") as strike:
             lines = stack.enter_context(listener())
-            jackrig.wait(lambda: said("mykeys:out"), lambda: str(lines))
-            strike(send, 60)
-        jackrig.wait(lambda: said("mykeys:out is gone"), lambda: str(lines))
+            said("mykeys:out")
+            strike(bytes((0x92, 60, 100)), lambda: "643c92" in lines)
+        said("mykeys:out is gone")
         ended = [line for line in lines if line[4:5] == "b"]
         assert ended == ["0079b2", "007bb2"], "controllers reset, then all notes off, on the channel that it played"
-        send = stack.enter_context(keyboard())
-        jackrig.wait(lambda: said("listening to mykeys:out"), lambda: str(lines))
-        strike(send, 64)
+        strike = stack.enter_context(jackrig.keyboard("mykeys"))
+        said("listening to mykeys:out")
+        strike(bytes((0x92, 64, 100)), lambda: "644092" in lines)
