@@ -11,6 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import json
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from nsynth_instrument.bank import Instrument, InstrumentBank
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.dsp import partials, timbre
 from nsynth_instrument.notes import hz
+
+if TYPE_CHECKING:
+    from nsynth_instrument.live.samples import Sound
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:
@@ -118,3 +122,11 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     }  # fmt: skip
         (folder / split / "examples.json").write_text(json.dumps(listing))
     return folder
+
+
+@pytest.fixture(scope="session")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Sound]":
+    """What the engine is tested with, loaded once."""
+    import engines
+
+    return engines.sounds(tmp_path_factory.mktemp("packs"))

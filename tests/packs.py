@@ -20,6 +20,8 @@ LAYER_MARK = 2
 PLACE_MARK = 6
 """Morph position k sounds harmonic PLACE_MARK + k."""
 SECONDS = 1.2
+TWO, THREE, CORNERS = ((0.0,), (1.0,)), ((0.0,), (0.5,), (1.0,)), ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
+"""Positions: the ends of a line, with its middle, and of a square."""
 
 
 def tone(root: int, layer: int, place: int, rate: int) -> np.ndarray:

@@ -21,8 +21,8 @@ import pyte
 import pytest
 import rtmidi
 import soundfile
+from engines import cents, clicks, harmonics, pitch, random_messages, rms
 from jackrig import PERIOD, RATE, App, drive
-from test_live_engine import cents, clicks, harmonics, pitch, random_messages, rms
 
 from nsynth_instrument.live.midi import backend
 from nsynth_instrument.live.state import DUE

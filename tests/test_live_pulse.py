@@ -15,8 +15,8 @@ import livepacks
 import mido
 import numpy as np
 import pytest
+from engines import cents, pitch
 from jackrig import App
-from test_live_engine import cents, pitch
 
 if any(shutil.which(t) is None for t in ("pulseaudio", "parec", "pactl")):
     pytest.skip("no PulseAudio: apt install pulseaudio", allow_module_level=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import jackrig
 import livepacks
 import pytest
+from engines import rms
 from jackrig import App, drive
-from test_live_engine import rms
 
 pytest.importorskip("jack")
 if jackrig.missing:

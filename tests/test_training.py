@@ -51,7 +51,7 @@ def test_a_run_learns_logs_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert steps > 0
     assert again.seconds >= 1.0
     assert again.optimisers[0].state_dict()["state"][0]["step"] == steps, "the optimiser goes on too"
-    list(again.train(1.0 / 60, report=20))
+    list(again.train(1.0 / 60, report=1))  # on a busy machine a second has few steps
     assert again.step > steps
     assert again.best <= first
     with (tmp_path / "log.csv").open() as f:
