@@ -11,7 +11,7 @@ import numpy as np
 from ..audio import Audio, fade, fit, resample, whole
 from ..bank import Instrument, InstrumentBank
 from ..bundle import Bundle
-from ..codecs import Codec
+from ..codecs import Codec, known
 from ..codes import FRAME_RATE
 from ..dsp.loops import bake, find_loop
 from ..errors import DataError
@@ -24,6 +24,8 @@ NSYNTH = 3.0
 """s that NSynth's notes are held; what dies away by itself gets at least as long."""
 BLEND = RATE // 50
 """Frames of a crossfade."""
+FEW = 64
+"""Notes up to which codes are refined, a second each; of more, neighbours say what codes leave out."""
 DAMPED = RATE // 4
 """Frames in which a note that rings longer than the others is faded once it is let go."""
 
@@ -37,7 +39,8 @@ def instrument(about: About, sounds: Sequence[Sound], codec: Codec) -> Instrumen
     frames = codec.frames or round((_hold(sounds) + RELEASE) * FRAME_RATE)
     notes = [Note(s.pitch, s.velocity) for s in sounds]
     audio = [resample(at_length(s, frames), RATE, codec.rate) for s in sounds]
-    codes = [c[:frames] for c in codec.encode(audio, notes)]
+    codes = (known(codec, audio, notes) if len(notes) <= FEW else codec.encode(audio, notes))
+    codes = [c[:frames] for c in codes]
     detail = codec.detail(audio, notes, codes)
     pitches, velocities = (np.array(column, np.int16) for column in zip(*((n.pitch, n.velocity) for n in notes), strict=True))
     return Instrument(

@@ -75,6 +75,10 @@ class Codec(Protocol):
         """Codes (frames, 16) of each note's mono audio (samples,) at `rate`; the notes may differ in length."""
         ...
 
+    def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
+        """Codes near those of `encode` of which the decoder says more nearly what these notes are; a second of work a note."""
+        ...
+
     def detail(
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:
@@ -105,3 +109,8 @@ class Codec(Protocol):
     ) -> list[Floats] | None:
         """How loud each note is over time, in dB, four values a code frame; None if the codec cannot say it unplayed."""
         ...
+
+
+def known(codec: Codec, audio: Sequence[Floats], notes: Sequence[Note]) -> list[Floats]:
+    """The codes that a user's notes are known by: the encoder's, refined."""
+    return codec.refine(audio, notes, codec.encode(audio, notes))

@@ -34,6 +34,10 @@ class GuidedCodec:
         """See `Codec.encode`."""
         return self.voice.encode(audio, notes)
 
+    def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
+        """See `Codec.refine`: the guide's."""
+        return self.voice.refine(audio, notes, codes)
+
     def detail(
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:

@@ -19,6 +19,7 @@ from ..dsp.partials import HOP, RATE, Partials, analyse, measure_f0, silenced, s
 from ..dsp.pitch import cents_off
 from ..notes import Note
 from . import Among, Kept, Mixed
+from .refine import Differentiable, refined
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -54,8 +55,9 @@ class HarmonicCodec:
     pitched = True
     frames: int | None = None
 
-    def __init__(self, bundle: Bundle, network: HarmonicNetwork, *, threads: int | None = None) -> None:
-        self.name, self.network, self.runtime = bundle.name, network, network.runtime
+    def __init__(self, bundle: Bundle, network: HarmonicNetwork, decoder: Differentiable, *, threads: int | None = None) -> None:
+        """decoder: the network's other half again, for codes to be refined by."""
+        self.name, self.network, self.runtime, self.decoder = bundle.name, network, network.runtime, decoder
         self.threads = threads or os.cpu_count() or 1
         self._heard: list[Floats] = []
         self._features: list[Partials] = []
@@ -73,6 +75,11 @@ class HarmonicCodec:
     def encode(self, audio: Sequence[Floats], notes: Sequence[Note]) -> list[Floats]:
         """See `Codec.encode`."""
         return self.encode_partials(self.analyse(audio, notes), notes)
+
+    def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
+        """See `Codec.refine`, and `refined`."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(lambda c, f, n: refined(c, f, n, self.decoder), codes, self.analyse(audio, notes), notes))
 
     def encode_partials(self, features: Sequence[Partials], notes: Sequence[Note]) -> list[Floats]:
         """Codes (frames / 4, 16) of notes already analysed."""
@@ -139,9 +146,7 @@ class HarmonicCodec:
 
         def one(note: Note, mixed: Sequence[Mixed], words: Sequence[timbre.Said]) -> Doubles:
             rngs = [note.rng(seed) for _ in mixed]
-            found = [
-                spoken(w, note, m.detail, m.level, r, temperature) for w, m, r in zip(words, mixed, rngs, strict=True)
-            ]
+            found = [spoken(w, note, m.detail, m.level, r, temperature) for w, m, r in zip(words, mixed, rngs, strict=True)]
             shared = lockstep.course(found)
             heard = [synthesise(silenced(lockstep.in_step(f, shared)), r) for f, r in zip(found, rngs, strict=True)]
             off = [cents for a in heard if np.isfinite(cents := cents_off(a, RATE, note.pitch))]

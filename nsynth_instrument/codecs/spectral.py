@@ -60,6 +60,10 @@ class SpectralCodec:
             out.append(self.network.encode(level[None], told[None])[0])
         return out
 
+    def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
+        """The codes as they are: the encoder has the last word."""
+        return list(codes)
+
     def detail(
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:

@@ -72,6 +72,10 @@ class WaveNetCodec:
                     out[i] = codes
         return out
 
+    def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
+        """The codes as they are: no gradient reaches through samples that are drawn."""
+        return list(codes)
+
     def detail(
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..audio import Audio, fit, resample
 from ..bank import Instrument
-from ..codecs import Codec
+from ..codecs import Codec, known
 from ..dataset.example import Example
 from ..dsp.pitch import cents_off
 from ..errors import AudioError, DataError
@@ -93,7 +93,7 @@ def held_out(e: Example) -> bool:
 def instrument_of(codec: Codec, heard: Sequence[Recording], name: str = "heard") -> Instrument:
     """Recordings of one instrument as a bank would keep them, codes and details."""
     audio, notes = [r.audio for r in heard], [r.note for r in heard]
-    codes = codec.encode(audio, notes)
+    codes = known(codec, audio, notes)
     example = heard[0].example
     return Instrument(
         name, example.instrument_family_str, example.instrument_source_str, name, "",

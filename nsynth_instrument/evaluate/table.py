@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..audio import Audio, fit, resample
-from ..codecs import Codec
+from ..codecs import Codec, known
 from ..dataset.example import Example
 from ..dsp.distance import log_spectral_distance, multi_resolution
 from ..dsp.pitch import cents_off
@@ -61,7 +61,7 @@ def rows(
         heard = originals if codec.rate == RATE else [hear(e, codec.rate) for e in drawn]
         keys = [r.note for r in heard]
         audio = [r.audio for r in heard]
-        made = [fit(m, len(a)) for m, a in zip(codec.decode(codec.encode(audio, keys), keys), audio, strict=True)]
+        made = [fit(m, len(a)) for m, a in zip(codec.decode(known(codec, audio, keys), keys), audio, strict=True)]
         lsd = float(np.mean([log_spectral_distance(a, m) for a, m in zip(audio, made, strict=True)]))
         low = [resample(m, codec.rate, RATE) for m in made]
         tell(f"{codec.name}: judged")

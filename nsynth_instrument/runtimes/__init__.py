@@ -65,8 +65,13 @@ def _torch_has_cuda() -> bool:
 
 
 def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) -> HarmonicCodec:
-    from ..codecs.harmonic import HarmonicCodec, HarmonicNetwork
+    from safetensors.numpy import load_file
 
+    from ..codecs.harmonic import HarmonicCodec, HarmonicNetwork
+    from .kernel_harmonic import HarmonicKernel
+    from .kernel_vjp import HarmonicGradient
+
+    weights = load_file(bundle.path("weights.safetensors"))
     network: HarmonicNetwork
     if runtime == "onnx":
         from .onnx import Halves
@@ -77,12 +82,8 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
 
         network = harmonic(bundle.path("weights.safetensors"), bundle.network, device=device)
     else:
-        from safetensors.numpy import load_file
-
-        from .kernel_harmonic import HarmonicKernel
-
-        network = HarmonicKernel(load_file(bundle.path("weights.safetensors")), bundle.network, threads=threads)
-    return HarmonicCodec(bundle, network, threads=threads)
+        network = HarmonicKernel(weights, bundle.network, threads=threads)
+    return HarmonicCodec(bundle, network, HarmonicGradient(weights, bundle.network), threads=threads)
 
 
 def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str, precision: str) -> Codec:

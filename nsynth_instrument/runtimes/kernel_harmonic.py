@@ -53,9 +53,21 @@ class Blocks:
         """x (frames, width) through a chain of `nets.harmonic.Block`, in place."""
         for i, dilation in enumerate(self.dilations[kind]):
             name = f"{kind}.{i}"
-            wide = _norm_wide(x, self.gain[f"{name}.norm"], self.bias[f"{name}.norm"], dilation)
+            wide = norm_wide(x, self.gain[f"{name}.norm"], self.bias[f"{name}.norm"], dilation)
             x += self.linear(f"{name}.out", silu(self.linear(f"{name}.mix", wide)))
         return x
+
+
+LAYERS = ("hear", "halve", "halve_again", "code", "start", "widen", "detail", "say")
+"""Of the harmonic network, beside its chains of blocks."""
+
+
+def dilations(config: Mapping[str, Any]) -> dict[str, Sequence[int]]:
+    """Of the harmonic network's chains, by a manifest. Raises BundleError where it lacks them."""
+    try:
+        return {k: config[f"{k}_dilations"] for k in ("encoder", "slow", "fast")}
+    except KeyError as e:
+        raise BundleError(f"the manifest lacks the network's {e}; export the model again") from e
 
 
 class HarmonicKernel:
@@ -69,11 +81,7 @@ class HarmonicKernel:
         Raises BundleError for weights that are not the configuration's.
         """
         self.threads = threads or os.cpu_count() or 1
-        try:
-            dilations = {k: config[f"{k}_dilations"] for k in ("encoder", "slow", "fast")}
-        except KeyError as e:
-            raise BundleError(f"the manifest lacks the network's {e}; export the model again") from e
-        self._net = Blocks(weights, dilations, ("hear", "halve", "halve_again", "code", "start", "widen", "detail", "say"))
+        self._net = Blocks(weights, dilations(config), LAYERS)
 
     def encode(self, heard: Floats, told: Floats) -> Floats:
         """See `HarmonicNetwork.encode`."""
@@ -97,7 +105,7 @@ class HarmonicKernel:
         net = self._net
         x = net.blocks("slow", net.linear("start", np.concatenate([codes, told], axis=1)))
         y = net.linear("detail", told_fast)
-        _add_upsampled(net.linear("widen", silu(x)), y)
+        add_upsampled(net.linear("widen", silu(x)), y)
         y = net.blocks("fast", y)
         return net.linear("say", silu(norm(y, net.gain["norm"], net.bias["norm"])))
 
@@ -132,7 +140,7 @@ def norm(x, gain, bias):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _norm_wide(x, gain, bias, dilation):  # type: ignore[no-untyped-def]
+def norm_wide(x, gain, bias, dilation):  # type: ignore[no-untyped-def]
     """Normed frames t - d, t, t + d side by side; the ends are held."""
     y = norm(x, gain, bias)
     n, w = x.shape
@@ -145,7 +153,7 @@ def _norm_wide(x, gain, bias, dilation):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_upsampled(x, y):  # type: ignore[no-untyped-def]
+def add_upsampled(x, y):  # type: ignore[no-untyped-def]
     """Add x (n, w), linear between the middles of code frames, to y (4 n, w)."""
     n, w = x.shape
     for t in range(n):

@@ -1,0 +1,125 @@
+"""Codes refined by analysis-by-synthesis: moved, by gradient, to where the decoder says what was heard.
+
+An encoder answers at once, for sounds of the kinds that it has learned; where a sound is of no such kind there are better codes
+than its answer. From that, Adam (Kingma & Ba 2015) goes down the loss of `training.harmonic`: levels, offsets, noise and common
+pitch. Fluctuation and attack are held where the encoder's codes had them, and the codes near their start: what fits one key too
+well no longer carries to others.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dsp import timbre
+from ..dsp.partials import BANDS, HIGHEST, HOP, SLOTS, Partials
+from ..dsp.partials import RATE as SAMPLE_RATE
+from ..notes import Note
+
+Floats = npt.NDArray[np.float32]
+
+STEPS = 40
+RATE = 0.03
+"""Of what is inside the tanh that bounds codes, a step; falls to zero over the second half."""
+NEAR = 2.0
+"""What the mean square distance of a note's codes from their start costs."""
+SPAN = 5
+"""Code frames over which what is added to codes is smooth: what follows every frame is heard as a tremble, and as hiss."""
+HELD = 0.02
+"""What the mean square of what is not judged costs, of moving from where it was."""
+BOUND = 3.0
+"""Codes lie within this, as the encoder's do."""
+DEPTH = 80.0
+"""dB under a note's peak; what lies lower is as good as silent."""
+
+
+class Differentiable(Protocol):
+    """A decoder, and how what it says moves with the codes: see `runtimes.kernel_vjp.HarmonicGradient`."""
+
+    def decode(self, codes: Floats, told: Floats, told_fast: Floats, /) -> tuple[Floats, Callable[[Floats], Floats]]:
+        """(n, 16), (n, COND), (4 n, COND) -> (4 n, OUT), and the map of its gradient to that of the codes."""
+        ...
+
+
+def refined(codes: Floats, heard: Partials, note: Note, decoder: Differentiable, *, steps: int = STEPS) -> Floats:
+    """Codes (n, 16) of a note whose features (4 n frames) were heard, nearer to them than `codes`."""
+    release = len(heard) * HOP / SAMPLE_RATE - 1.0
+    told = timbre.condition(note.pitch, note.velocity, timbre.code_times(len(codes)), release)
+    fast = timbre.condition(note.pitch, note.velocity, timbre.frame_times(len(heard)), release)
+    loss = _Loss(heard)
+    start = np.clip(codes, -0.999 * BOUND, 0.999 * BOUND)
+    free = np.arctanh(start / BOUND)
+    over = _smoothing(len(codes))
+    moved, mean, square = np.zeros_like(free), np.zeros_like(free), np.zeros_like(free)
+    first: Floats | None = None
+    for step in range(1, steps + 1):
+        z = np.tanh(free + over @ moved) * np.float32(BOUND)
+        said, pull = decoder.decode(z, told, fast)
+        first = said if first is None else first
+        grad = pull(loss.gradient(said, first)) + (z - start) * np.float32(2 * NEAR / z.size)
+        grad = over.T @ (grad * (BOUND - z * z / BOUND))
+        mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad**2
+        size = RATE * min(1.0, 2 * (1 - (step - 1) / steps))
+        moved -= (size / (1 - 0.9**step) * mean / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)).astype(np.float32)
+    return np.asarray(np.tanh(free + over @ moved) * np.float32(BOUND), dtype=np.float32)
+
+
+def _smoothing(frames: int) -> Floats:
+    """Matrix (frames, frames): means over SPAN code frames under a Hann window."""
+    window = np.hanning(SPAN + 2)[1:-1]
+    apart = np.arange(frames)[:, None] - np.arange(frames) + SPAN // 2
+    w = np.where((apart >= 0) & (apart < SPAN), window[np.clip(apart, 0, SPAN - 1)], 0)
+    return np.asarray(w / w.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+class _Loss:
+    """`training.harmonic.WithLoss` of one whole note, as its gradient: levels, offsets, noise and common pitch."""
+
+    def __init__(self, heard: Partials) -> None:
+        self.heard, self.peak = heard, float(heard.level.max())
+        k = np.arange(1, SLOTS + 1, dtype=np.float32)
+        self.k, self.there = k, (k * heard.f0 < HIGHEST).astype(np.float32)
+        self.low = self.peak - DEPTH
+        loudest = heard.level.max(axis=1, keepdims=True)
+        self.frame = np.clip((loudest - self.peak + 70) / 40, 0.05, 1)
+        steady = np.clip((loudest - self.peak + 50) / 40, 0, 1)
+        self.steady = steady[:, 0]
+        self.sounding = np.clip((heard.level - loudest + 40) / 40, 0, 1) * steady * self.there
+        at = timbre.positions(heard.f0)
+        self.floor = np.minimum(at.astype(int), timbre.POINTS - 2)
+        self.part = (at - self.floor).astype(np.float32)
+        self.grid = timbre.to_harmonics(heard.f0).T.copy()
+        cuts = [0, *np.cumsum([timbre.POINTS, SLOTS, SLOTS, BANDS, 1]).tolist(), timbre.OUT]
+        self.cuts = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+
+    def gradient(self, said: Floats, first: Floats) -> Floats:
+        """Of the loss by what is said, (frames, OUT); `first`: what was said at the start."""
+        heard, frames = self.heard, np.float32(len(said))
+        envelope, correction, offset, noise, deviation, rest = (said[:, c] for c in self.cuts)
+        out = np.empty_like(said)
+        level = envelope[:, self.floor] * (1 - self.part) + envelope[:, self.floor + 1] * self.part + correction
+        level = level * 25 - 80
+        weight = np.clip((np.maximum(heard.level, level) - self.low) / 30, 0.02, 1) * self.there
+        weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1)
+        miss = np.sign(level - np.maximum(heard.level, self.low)) * (level > self.low)
+        by_level = miss * weight * self.frame * (25 / frames)
+        out[:, self.cuts[0]], out[:, self.cuts[1]] = by_level @ self.grid, by_level
+
+        astray = offset * 0.25 - heard.offset
+        far = np.abs(astray)
+        slope = 4 + 0.02 * 1731 / self.k * (far * 1731 / self.k < 100) + 0.5 * heard.f0 / 23.4 * (far * heard.f0 / 23.4 < 2)
+        out[:, self.cuts[2]] = np.sign(astray) * slope * self.sounding * (0.25 / frames)
+
+        hush = self.peak - 110
+        bands = noise * 25 - 110
+        audible = np.clip((np.maximum(heard.noise, bands) - hush) / 30, 0.1, 1)
+        out[:, self.cuts[3]] = np.sign(bands - np.maximum(heard.noise, hush)) * (bands > hush) * audible * (0.7 * 25 / noise.size)
+
+        off = deviation[:, 0] * 20 - heard.deviation
+        out[:, self.cuts[4]] = (np.sign(off) * (np.abs(off) < 60) * self.steady * (0.2 * 20 / frames))[:, None]
+        out[:, self.cuts[5]] = (rest - first[:, self.cuts[5]]) * np.float32(2 * HELD / frames)
+        return out
