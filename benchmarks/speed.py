@@ -51,6 +51,18 @@ def encoder_multiply_adds(config: WaveNetConfig) -> float:
     return (3 * config.bands * w + config.encoder_layers * 4 * w * w) / config.bands
 
 
+def parameters(config: WaveNetConfig) -> int:
+    """Numbers that a step reads: all weights of the decoder that are used."""
+    return round(multiply_adds(config) * config.bands)
+
+
+def traffic(config: WaveNetConfig, batch: int, size: int) -> float:
+    """Bytes that a step moves at the least, of numbers of `size` bytes: all weights once, and of each note every layer's past taps
+    and what becomes its next one.
+    """
+    return size * (parameters(config) + batch * config.layers * config.kernel * config.width)
+
+
 def weights(config: WaveNetConfig) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     out: dict[str, np.ndarray] = {}
@@ -155,7 +167,7 @@ def network(runtime: str, net: str, threads: int, device: str, precision: str) -
             from nsynth_instrument.runtimes.torch import WaveNetTorch
 
             save_file(tensors, Path(folder) / "w.safetensors")
-            return WaveNetTorch(Path(folder) / "w.safetensors", config, device=device, threads=threads)
+            return WaveNetTorch(Path(folder) / "w.safetensors", config, device=device, threads=threads, precision=precision)
         from nsynth_instrument.runtimes.onnx import WaveNetOnnx
 
         for name, data in contents(tensors, config).items():
@@ -168,7 +180,7 @@ def network(runtime: str, net: str, threads: int, device: str, precision: str) -
 
 def roof(asked: argparse.Namespace) -> None:
     top = peaks(asked.threads)
-    made = network(asked.runtime, asked.net, asked.threads, asked.device, "float32" if asked.float32 else "auto")
+    made = network(asked.runtime, asked.net, asked.threads, asked.device, asked.precision)
     precision = "bf16" if "bf16" in made.runtime else "float32"
     each = multiply_adds(made.config)
     print(
@@ -183,6 +195,13 @@ def roof(asked: argparse.Namespace) -> None:
             f"{busy * each / 1e9:.0f} G a second of one processor's time",
             flush=True,
         )
+        if asked.csv:
+            size = 2 if precision == "bf16" else 4
+            work = batch * parameters(made.config) / traffic(made.config, batch, size)
+            row = [asked.runtime, precision, asked.net, batch, f"{rate:.0f}", f"{rate / made.config.rate:.4g}", f"{done:.4g}"]
+            row += [f"{busy * each / 1e9:.4g}", f"{work:.4g}", f"{top[precision]:.4g}", f"{top['memory']:.4g}"]
+            with asked.csv.open("a", encoding="utf-8") as f:
+                print(*row, sep=",", file=f)
 
 
 def gpu(asked: argparse.Namespace) -> None:
@@ -216,7 +235,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    parser.add_argument("--float32", action="store_true", help="the kernel without bfloat16")
+    parser.add_argument("--precision", choices=["auto", "float32", "bf16"], default="auto", help="of the kernel and torch")
+    parser.add_argument("--csv", type=Path, help="add the figures to this table, which benchmarks/roofline.py draws")
     asked = parser.parse_args()
     if asked.what == "peak":
         print({k: round(v, 1) for k, v in peaks(asked.threads).items()})

@@ -1,8 +1,10 @@
 """What reads a set reads it in both forms: training, capture; damage is told by its offset, and left out when asked."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import pytest
 pytest.importorskip("torch")
 
 from nsynth_instrument.capture import sources
-from nsynth_instrument.dataset import tfrecord
-from nsynth_instrument.dataset.nsynth import Dataset
-from nsynth_instrument.errors import DataError, NsynthError
+from nsynth_instrument.dataset import nsynth, tfrecord
+from nsynth_instrument.dataset.example import from_entry
+from nsynth_instrument.dataset.nsynth import Dataset, stream
+from nsynth_instrument.errors import DataError, NsynthError, UsageError
 from nsynth_instrument.training import features, recordings
 from nsynth_instrument.training.features import rows
 
@@ -78,6 +81,30 @@ def test_an_instrument_of_records_can_be_captured(records: Path) -> None:
         audio, _ = found.takes[0].load()
     assert len(audio) == 24000
     assert (found.family, found.source) == ("flute", "acoustic")
+
+
+def test_a_set_of_many_instruments_is_refused_before_it_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextlib import ExitStack
+
+    silence = np.zeros(16, np.float32)
+    about = {"pitch": 60, "velocity": 100, "instrument_family": 0, "instrument_source": 0}
+    notes = [from_entry(f"bass_{i:03d}-060-100", about, lambda: silence) for i in range(40)]
+    tfrecord.write(tmp_path / "nsynth-train.tfrecord", notes)
+    seen: list[object] = []
+
+    def spied(*given: Any) -> Iterator[object]:
+        for item in stream(*given):
+            seen.append(item)
+            yield item
+
+    monkeypatch.setattr(nsynth, "stream", spied)
+    with ExitStack() as stack:
+        with pytest.raises(UsageError, match=r"tfrecord#NAME; it has bass_000, .*, bass_011, \.\.\.$"):
+            sources.read([str(tmp_path / "nsynth-train.tfrecord")], stack)
+        assert len(seen) == 13
+        with pytest.raises(UsageError, match=r"has no instrument reed; it has bass_000, "):
+            sources.read([f"{tmp_path}#reed"], stack)
+        assert len(sources.read([f"{tmp_path}#bass_039"], stack).takes) == 1
 
 
 def test_what_is_kept_is_said_before_and_fits_on_the_disk(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

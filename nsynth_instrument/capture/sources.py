@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +21,14 @@ from ..progress import Passed
 from . import chunks, names, sfz
 from .note import RATE
 
+if TYPE_CHECKING:
+    from ..dataset.example import Example
+
 ENDINGS = (".wav", ".wave", ".aif", ".aiff", ".aifc", ".flac", ".ogg", ".oga", ".mp3", ".w64", ".caf", ".au", ".opus")
 MOST = 240
 """Notes of one instrument; of more, every second one, or third, or so."""
+LISTED = 12
+"""Instruments of a set that are named to who must choose one."""
 PRESET = NoteGrid(tuple(range(24, 109, 3)), (25, 75, 127))
 """What is rendered of a preset."""
 
@@ -207,18 +213,31 @@ def _preset(path: Path, part: str, stack: ExitStack) -> Source:
 
 
 def _nsynth(folder: Path, part: str, passed: Passed | None) -> Source:
-    from ..dataset.nsynth import Dataset
+    """One instrument of a set, of which no other note is kept: a set may be larger than the memory, and in any order."""
+    from ..dataset.nsynth import stream
 
-    notes = Dataset.open(folder, skip_damaged=True, passed=passed)
-    instruments = list(notes.instruments)
-    if not instruments:
-        raise DataError(f"{folder} has no notes that can be used" + "".join(f"; {d}" for d in notes.damaged[:1]))
-    if part and part not in instruments:
-        raise UsageError(f"{folder} has no instrument {part}; it has {', '.join(instruments[:12])}")
-    if len(instruments) > 1 and not part:
-        raise UsageError(f"say which instrument of {folder}: {folder}#NAME; it has {', '.join(instruments[:12])}")
-    name = part or instruments[0]
-    chosen = [notes[i] for i in notes.instruments[name] if notes[i].velocity > 0]
+    names: dict[str, None] = {}
+    chosen: list[Example] = []
+    damaged: list[str] = []
+    for item in stream(folder, passed):
+        if isinstance(item, str):
+            damaged.append(item)
+            continue
+        names.setdefault(item.instrument_str)
+        if len(names) > 1 and not part:
+            chosen.clear()
+            if len(names) > LISTED:
+                break  # what is left of it, minutes of a large one, would not change the answer
+        elif part in ("", item.instrument_str) and item.velocity > 0:
+            chosen.append(item)
+    there = ", ".join([*list(names)[:LISTED], *(["..."] if len(names) > LISTED else [])])
+    if not names:
+        raise DataError(f"{folder} has no notes that can be used" + "".join(f"; {d}" for d in damaged[:1]))
+    if part and part not in names:
+        raise UsageError(f"{folder} has no instrument {part}; it has {there}")
+    if len(names) > 1 and not part:
+        raise UsageError(f"say which instrument of {folder}: {folder}#NAME; it has {there}")
+    name = part or next(iter(names))
     if not chosen:
         raise DataError(f"{name} of {folder} has no notes that can be used")
 
@@ -233,7 +252,7 @@ def _nsynth(folder: Path, part: str, passed: Passed | None) -> Source:
 
     first = chosen[0]
     takes = tuple(take(i) for i in range(len(chosen)))
-    return Source(takes, name, first.instrument_family_str, first.instrument_source_str, notes.damaged)
+    return Source(takes, name, first.instrument_family_str, first.instrument_source_str, tuple(damaged))
 
 
 def _thinned(takes: list[Take]) -> list[Take]:

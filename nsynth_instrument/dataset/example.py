@@ -6,6 +6,7 @@ Engel et al. 2017, section 3.1; https://magenta.tensorflow.org/datasets/nsynth
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,9 @@ _STANDARD = (
     *("note", "note_str", "instrument", "instrument_str", "pitch", "velocity", "sample_rate", "qualities", "qualities_str"),
     *("instrument_family", "instrument_family_str", "instrument_source", "instrument_source_str"),
 )
+_SHARED: dict[tuple[int, ...], tuple[int, ...]] = {}
+"""Each answer to all ten qualities, of which there are at most 1,024."""
+_NONE: Mapping[str, Any] = {}
 _NAME = re.compile(r"[A-Za-z0-9_#+=,.\-]{1,200}")
 
 
@@ -103,21 +107,24 @@ def from_entry(name: str, entry: Mapping[str, Any], load: Callable[[], Audio], *
     instrument = entry.get("instrument_str", name.rsplit("-", 2)[0])
     if not isinstance(instrument, str) or not _NAME.fullmatch(instrument):
         raise ValueError("its instrument_str is not a name")
+    # What many notes of a large set share is kept once.
+    shared = tuple(int(q) for q in qualities)
+    extra = {key: value for key, value in entry.items() if key not in _STANDARD}
     return Example(
         note_str=name,
         note=_whole(entry, "note", 2**63 - 1, 0),
-        instrument_str=instrument,
+        instrument_str=sys.intern(instrument),
         instrument=_whole(entry, "instrument", 2**63 - 1, 0),
         pitch=_whole(entry, "pitch", 127),
         velocity=_whole(entry, "velocity", 127),
         sample_rate=_whole(entry, "sample_rate", 384000, 16000, low=1),
-        qualities=tuple(int(q) for q in qualities),
+        qualities=_SHARED.setdefault(shared, shared),
         instrument_family=_whole(entry, "instrument_family", len(FAMILIES) - 1),
         instrument_source=_whole(entry, "instrument_source", len(SOURCES) - 1),
         load=load,
         split=split,
         path=path,
-        extra={key: value for key, value in entry.items() if key not in _STANDARD},
+        extra=extra or _NONE,
     )
 
 

@@ -40,7 +40,7 @@ class Dataset:
         """
         notes: list[Example] = []
         damaged: list[str] = []
-        for item in _found(Path(path), passed):
+        for item in stream(Path(path), passed):
             if isinstance(item, Example):
                 notes.append(item)
             elif skip_damaged:
@@ -115,8 +115,8 @@ def read_listing(path: Path, sounds: Path, *, split: str = "") -> Iterator[Examp
             yield f"{path}: note {name[:80]!r}: {e}"
 
 
-def _found(path: Path, passed: Passed | None) -> Iterator[Example | str]:
-    """Notes and faults of whatever `path` is."""
+def stream(path: Path, passed: Passed | None = None) -> Iterator[Example | str]:
+    """One by one, the notes that `Dataset.open` lists, or what is wrong with them; for who keeps but a few. Raises DataError."""
     if path.is_file():
         listings, records = ([], [path]) if path.suffix != ".json" else ([path], [])
     elif (path / "examples.json").is_file():
