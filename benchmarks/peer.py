@@ -3,6 +3,7 @@
     python benchmarks/peer.py install             the peer into an environment of its own, --env, once (2 GB)
     python benchmarks/peer.py decode              samples/s at --batches, the peer and ours in turn
     python benchmarks/peer.py encode              seconds for a note of 4 s, with and without loading the weights
+    python benchmarks/peer.py process             the same as a user meets it: a program that starts, encodes one note, and ends
 
 Weights are random: speed does not depend on them. The machine should be idle. The peer wants Python 3.9 to 3.11.
 """
@@ -65,6 +66,9 @@ def peer(what: str, batch: int, seconds: float, folder: str) -> dict[str, float]
             seconds, busy = time.perf_counter() - start, time.process_time() - busy
             return {"samples": batch * steps, "seconds": seconds, "busy": busy}
     prefix = str(Path(folder) / "model.ckpt")
+    if what == "once":
+        fastgen.encode(np.random.default_rng(0).normal(0, 0.1, (1, 64000)).astype(np.float32), prefix)
+        return {}
     sound = np.random.default_rng(0).normal(0, 0.1, (1, 64000)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session(config=config) as session:
         net = fastgen.load_nsynth(batch_size=1, sample_length=64000)
@@ -75,6 +79,8 @@ def peer(what: str, batch: int, seconds: float, folder: str) -> dict[str, float]
             start = time.perf_counter()
             session.run(net["encoding"], feed_dict={net["X"]: sound})
             graph.append(time.perf_counter() - start)
+    if what == "save":
+        return {}
     whole = []
     for _ in range(2):
         start = time.perf_counter()
@@ -83,8 +89,9 @@ def peer(what: str, batch: int, seconds: float, folder: str) -> dict[str, float]
     return {"graph": min(graph), "whole": min(whole)}
 
 
-def ask(env: Path, what: str, batch: int = 1, seconds: float = 8.0) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
+def ask(env: Path, what: str, batch: int = 1, seconds: float = 8.0, folder: str | None = None) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as own:
+        folder = folder or own
         order = [env / "bin" / "python", __file__, "peer", json.dumps([what, batch, seconds, folder])]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         done = subprocess.run(order, env=environment, check=True, capture_output=True, text=True)
@@ -144,9 +151,40 @@ def encode(env: Path, precision: str) -> None:
         print(f"{name}: peer {theirs[name]:.2f} s, ours {mine:.2f} s = {theirs[name] / mine:.1f} x")
 
 
+ONCE = """
+import sys, numpy as np
+from nsynth_instrument import bundle
+from nsynth_instrument.notes import Note
+from nsynth_instrument.runtimes import open_codec
+sound = np.random.default_rng(0).normal(0, 0.1, 64000).astype(np.float32)
+assert open_codec(bundle.find(sys.argv[1]), "kernel", precision=sys.argv[2]).encode([sound], [Note(60, 100)])[0].shape == (125, 16)
+"""
+"""Our side of `process`."""
+
+
+def process(env: Path, precision: str) -> None:
+    """Whole programs on the same checkpoint, in turn; the first of ours may compile, and is not counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        ask(env, "save", folder=folder)
+        model, paths = str(Path(folder) / "model"), {**os.environ, "PYTHONPATH": str(ROOT)}
+        ours = [sys.executable, "-c", ONCE, model, precision]
+        order = [sys.executable, "-m", "nsynth_instrument", "import-magenta", str(Path(folder) / "model.ckpt"), model]
+        subprocess.run(order, env=paths, check=True, capture_output=True)
+        subprocess.run(ours, env=paths, check=True)
+        theirs, mine = [], []
+        for _ in range(3):
+            start = time.perf_counter()
+            ask(env, "once", folder=folder)
+            between = time.perf_counter()
+            subprocess.run(ours, env=paths, check=True)
+            theirs.append(between - start)
+            mine.append(time.perf_counter() - between)
+    print(f"process: peer {min(theirs):.2f} s ({theirs}), ours {min(mine):.2f} s ({mine}) = {min(theirs) / min(mine):.1f} x")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["install", "decode", "encode", "peer"])
+    parser.add_argument("what", choices=["install", "decode", "encode", "process", "peer"])
     parser.add_argument("order", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--env", type=Path, default=ROOT / ".venv-peer", help="the same that scripts/test --peer uses")
     parser.add_argument("--batches", default="1,32,128")
@@ -164,7 +202,7 @@ def main() -> None:
     if asked.what == "decode":
         decode(asked.env, [int(b) for b in asked.batches.split(",")], asked.seconds, precision)
     else:
-        encode(asked.env, precision)
+        {"encode": encode, "process": process}[asked.what](asked.env, precision)
 
 
 if __name__ == "__main__":
