@@ -87,9 +87,7 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
 
 
 def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str, precision: str) -> Codec:
-    from ..codecs.guided import GuidedCodec
     from ..codecs.wavenet import WaveNetCodec, WaveNetNetwork
-    from ..dsp import guide
     from ..nets.wavenet_config import WaveNetConfig
 
     config = WaveNetConfig.of(bundle.network)
@@ -106,13 +104,15 @@ def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str, pre
         weights = bundle.path("weights.safetensors")
         network = WaveNetTorch(weights, config, device=device, threads=threads, precision=precision)
     else:
-        from safetensors.numpy import load_file
+        from .kernel_wavenet import Tensors, WaveNetKernel
 
-        from .kernel_wavenet import WaveNetKernel
-
-        loaded = load_file(bundle.path("weights.safetensors"))
+        loaded = Tensors(bundle.path("weights.safetensors"))
         network = WaveNetKernel(loaded, config, threads=threads, precision=precision)
     if guided := bundle.guide():
+        # What they import takes half a second, which a network without a guide does not need.
+        from ..codecs.guided import GuidedCodec
+        from ..dsp import guide
+
         voice = _harmonic(guided, runtime, threads, device)
         if (config.bands, config.source, config.dims, config.head) != (guide.BANDS, guide.SOURCE, guide.TOLD, "levels"):
             raise BundleError(f"model {bundle.name} hears another guide than this version has; update nsynth-instrument")

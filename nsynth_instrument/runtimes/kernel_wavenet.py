@@ -14,10 +14,12 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import safe_open
 
 from ..dsp.mulaw import CLASSES
 from ..errors import BundleError, DeviceError
@@ -41,6 +43,25 @@ LARGE = 4 << 20
 
 TEAM = 8
 """Threads that share a tile at most: a layer of the published network has 12 to 16 blocks of outputs."""
+
+
+class Tensors(Mapping[str, npt.NDArray[Any]]):
+    """The tensors of a safetensors file by name, each read when asked for: encoding needs a thirtieth of the published ones."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: Any = safe_open(path, "np")
+        self._names = dict.fromkeys(self._file.keys())  # type: ignore[no-untyped-call]
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        return np.asarray(self._file.get_tensor(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class WaveNetKernel:
@@ -69,13 +90,12 @@ class WaveNetKernel:
         self.bf16 = precision == "bf16" or (precision == "auto" and has_bf16())
         self.runtime = f"kernel (CPU, {'bf16' if self.bf16 else 'float32'})"
         self.threads = threads or os.cpu_count() or 1
-        self._weights = dict(weights)
+        self._weights = weights
 
     def _half(self, name: str) -> dict[str, Floats]:
-        """The weights of "encoder" or "decoder", which are not kept beside the packed ones."""
+        """The weights of "encoder" or "decoder"; those of a file are not kept beside the packed ones."""
         begin = f"{name}."
-        mine = [k for k in self._weights if k.startswith(begin)]
-        return {k.removeprefix(begin): np.asarray(self._weights.pop(k), np.float32) for k in mine}
+        return {k.removeprefix(begin): np.asarray(self._weights[k], np.float32) for k in self._weights if k.startswith(begin)}
 
     @cached_property
     def _encoder(self) -> Encoder:
