@@ -180,7 +180,7 @@ def test_names_mean_the_bank_then_the_users_own_then_files(model: Bundle, codec:
 
 def test_the_codec_hears_a_captured_note_in_tune_and_as_loud_as_others(model: Bundle) -> None:
     """With the real features, no network: what the codec would analyse is at the key's own pitch."""
-    from nsynth_instrument.dsp.partials import analyse
+    from nsynth_instrument.dsp.analysis import analyse
 
     note = sounds((60.45, {"level": 0.01}))[0]
     assert note.pitch == 60

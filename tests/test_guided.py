@@ -17,7 +17,8 @@ from nsynth_instrument.bundle import Bundle  # noqa: E402
 from nsynth_instrument.codecs import Among, Mixed  # noqa: E402
 from nsynth_instrument.codecs.guided import GuidedCodec  # noqa: E402
 from nsynth_instrument.dsp import guide, inphase, pqmf  # noqa: E402
-from nsynth_instrument.dsp.partials import BANDS, HOP, RATE, SILENCE, SLOTS, Partials, noise_bands  # noqa: E402
+from nsynth_instrument.dsp.additive import noise_bands  # noqa: E402
+from nsynth_instrument.dsp.partials import BANDS, HOP, RATE, SILENCE, SLOTS, Partials  # noqa: E402
 from nsynth_instrument.dsp.pitch import cents_off  # noqa: E402
 from nsynth_instrument.errors import BundleError, UnknownName  # noqa: E402
 from nsynth_instrument.instruments import read_bank  # noqa: E402

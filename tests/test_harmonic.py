@@ -7,8 +7,9 @@ import pytest
 
 from nsynth_instrument.codecs.harmonic import exact, in_tune
 from nsynth_instrument.dsp import detail, timbre
+from nsynth_instrument.dsp.additive import synthesise
 from nsynth_instrument.dsp.fluctuation import enliven
-from nsynth_instrument.dsp.partials import ATTACK, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for, synthesise
+from nsynth_instrument.dsp.partials import ATTACK, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for
 from nsynth_instrument.dsp.pitch import cents_off
 from nsynth_instrument.errors import BundleError, DataError
 from nsynth_instrument.notes import hz

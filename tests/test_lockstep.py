@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
+from nsynth_instrument.dsp.additive import synthesise
 from nsynth_instrument.dsp.lockstep import LEAN, course, in_step, turns
-from nsynth_instrument.dsp.partials import HOP, RATE, SILENCE, SLOTS, Partials, slots_for, synthesise
+from nsynth_instrument.dsp.partials import HOP, RATE, SILENCE, SLOTS, Partials, slots_for
 
 FRAMES = 375
 F0 = 523.25

@@ -15,9 +15,10 @@ from nsynth_instrument.cli import cli
 from nsynth_instrument.codecs import Kept
 from nsynth_instrument.codes import Morph
 from nsynth_instrument.dsp import detail, levels, timbre
+from nsynth_instrument.dsp.additive import synthesise
 from nsynth_instrument.dsp.align import align, fallen, onset
 from nsynth_instrument.dsp.loudness import loudest
-from nsynth_instrument.dsp.partials import ATTACK, BANDS, SLOTS, Partials, silenced, synthesise
+from nsynth_instrument.dsp.partials import ATTACK, BANDS, SLOTS, Partials, silenced
 from nsynth_instrument.errors import NsynthError, UsageError
 from nsynth_instrument.instruments import read_bank
 from nsynth_instrument.mixing import LAYERS, Mixed, Mixer, _around, details

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from nsynth_instrument.dsp import partials
+from nsynth_instrument.dsp.additive import noise_bands, synthesise
+from nsynth_instrument.dsp.analysis import analyse, measure_f0
 from nsynth_instrument.dsp.distance import log_spectral_distance
-from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE, analyse, measure_f0, synthesise
+from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE
 from nsynth_instrument.notes import hz
 
 SECONDS = np.arange(2 * RATE) / RATE
@@ -68,7 +70,7 @@ def test_resynthesis_is_near_the_sound_and_nearer_than_another_key() -> None:
 def test_noise_is_reproduced_by_band_and_drawn_from_the_given_stream() -> None:
     density = np.full((250, partials.BANDS), -100, np.float32)
     density[:, :32] = -70
-    one, two = (partials.noise_bands(density, np.random.default_rng(3)) for _ in range(2))
+    one, two = (noise_bands(density, np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(one, two)
     power = np.abs(np.fft.rfft(one * np.hanning(len(one)))) ** 2 * 2 / (RATE * (np.hanning(len(one)) ** 2).sum())
     f = np.fft.rfftfreq(len(one), 1 / RATE)

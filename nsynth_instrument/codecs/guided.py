@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..bundle import Bundle
 from ..dsp import guide, pqmf, timbre
-from ..dsp.partials import synthesise
+from ..dsp.additive import synthesise
 from ..notes import Note
 from . import Among, Kept
 from .harmonic import HarmonicCodec, turned, voiced

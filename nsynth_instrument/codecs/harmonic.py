@@ -14,8 +14,10 @@ import numpy.typing as npt
 from ..bundle import Bundle
 from ..dsp import detail as details
 from ..dsp import levels, lockstep, timbre
+from ..dsp.additive import synthesise
+from ..dsp.analysis import analyse, measure_f0
 from ..dsp.fluctuation import enliven
-from ..dsp.partials import HOP, RATE, Partials, analyse, measure_f0, silenced, synthesise
+from ..dsp.partials import HOP, RATE, Partials, silenced
 from ..dsp.pitch import cents_off
 from ..notes import Note
 from . import Among, Kept, Mixed

@@ -17,7 +17,7 @@ import scipy.fft
 import scipy.ndimage
 
 from ..notes import hz, midi
-from .partials import measure_f0
+from .analysis import measure_f0
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from .partials import analyse, slots_for
+from .analysis import analyse
+from .partials import slots_for
 from .steadiness import FRAME_RATE, HEARD, movement
 
 Floats = npt.NDArray[np.float32]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .partials import BAND_EDGES, RATE, analyse
+from .analysis import analyse
+from .partials import BAND_EDGES, RATE
 
 Floats = npt.NDArray[np.float32]
 
@@ -20,7 +21,7 @@ CLEAN = -40.0
 def floors(audio: Floats, pitch: float) -> Floats:
     """Noise in each of the 64 ERB bands in dB re the note, (BANDS,), of mono audio at RATE whose key is near MIDI `pitch`.
 
-    Both are mean powers over the held part of the note; the noise is what lies between harmonics (`partials.analyse`).
+    Both are mean powers over the held part of the note; the noise is what lies between harmonics (`analysis.analyse`).
     """
     held = audio[int(FROM * RATE) : int(TO * RATE)]
     density = (10 ** (analyse(held, pitch, noise_periods=PERIODS).noise / 10)).mean(axis=0)

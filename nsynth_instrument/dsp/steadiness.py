@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from .partials import HOP, RATE, analyse, slots_for
+from .analysis import analyse
+from .partials import HOP, RATE, slots_for
 
 Floats = npt.NDArray[np.float32]
 

@@ -18,12 +18,12 @@ from ..codecs import Codec, Kept, known
 from ..codecs.harmonic import HarmonicCodec
 from ..codes import Morph
 from ..dataset.example import Example
+from ..dsp.additive import synthesise
 from ..dsp.distance import log_spectral_distance
 from ..dsp.hiss import CLEAN, hiss
 from ..dsp.loudness import RATE as LOUDNESS_RATE
 from ..dsp.loudness import loudest
 from ..dsp.partials import RATE as PARTIALS_RATE
-from ..dsp.partials import synthesise
 from ..dsp.pitch import cents_off
 from ..dsp.steadiness import Movement, movement
 from ..notes import KEYBOARD, Note

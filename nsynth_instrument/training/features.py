@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from .. import audio as sound
 from ..dataset.nsynth import Dataset
-from ..dsp.partials import ATTACK, BANDS, HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, analyse, slots_for
+from ..dsp.analysis import analyse
+from ..dsp.partials import ATTACK, BANDS, HOP, QUIETEST, RATE, SILENCE, SLOTS, Partials, slots_for
 from ..errors import AudioError, DataError
 from ..notes import hz
 from ..progress import Passed
