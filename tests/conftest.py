@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, settings
 from safetensors.numpy import save
 
 from nsynth_instrument import bundle
@@ -26,6 +27,10 @@ from nsynth_instrument.notes import hz
 
 if TYPE_CHECKING:
     from nsynth_instrument.live.samples import Sound
+
+
+settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

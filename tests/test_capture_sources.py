@@ -89,7 +89,7 @@ def test_the_instrument_chunk_of_an_aiff_names_root_and_loop(tmp_path: Path) -> 
     assert chunks.root(path) == chunks.Root(56.8, (4800, 9599))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.binary(max_size=200), at=st.integers(12, 150), kind=st.sampled_from([b"RIFF", b"FORM"]))
 def test_a_damaged_file_is_one_that_says_nothing_or_something_possible(tmp_path_factory, data, at, kind) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "x"
@@ -172,7 +172,7 @@ def test_a_hostile_sfz_is_refused(tmp_path: Path, text: str, says: str) -> None:
         sfz.read(tmp_path / "x.sfz")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["<region>", "<group>", "<x", "key=", "sample=a.wav", "lokey=-1", "tune=1e99", "hivel=300", "$a=", "/*", "\n"])))
 def test_no_sfz_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "x.sfz"

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nsynth_instrument.dataset import crc, info, proto, tfrecord
@@ -186,7 +186,6 @@ def google_example():
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("t.Example"))
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=8),
@@ -215,7 +214,6 @@ def test_protobuf_of_older_writers_and_negative_numbers(google_example):
     assert list(theirs.features.feature["i"].int64_list.value) == [5, -1]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_protobuf_of_noise_is_refused_in_words(data):
     try:

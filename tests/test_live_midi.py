@@ -87,7 +87,6 @@ def read(data: bytes, tmp_path: Path) -> midifile.Song:
     return midifile.read(path, rate=RATE)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 2000), notes), max_size=30), min_size=1, max_size=4),
     st.lists(st.integers(10_000, 10**6)),

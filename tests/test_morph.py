@@ -129,7 +129,7 @@ def test_onsets_falls_and_levels_go_from_end_to_end(pair: tuple[tuple[int, float
     assert starts[-1] == pytest.approx(onset(ends[1], RELEASE), abs=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 999), st.integers(2, 200), st.integers(1, 250), st.booleans())
 def test_any_levels_give_places_in_the_note(seed: int, frames: int, release: int, moves: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -155,7 +155,7 @@ def test_what_is_silent_falls_on_as_it_fell() -> None:
     assert np.ptp(changed.level[20:-20, 0]) == pytest.approx(6, abs=1), "which goes on wavering"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(50, 2000), st.integers(0, 99))
 def test_the_level_of_features_is_the_loudness_of_their_sound(f0: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
