@@ -179,7 +179,7 @@ def network(runtime: str, net: str, threads: int, device: str, precision: str) -
 
 
 def roof(asked: argparse.Namespace) -> None:
-    top = peaks(asked.threads)
+    top = peaks(asked.threads, min(1.5, asked.seconds / 2))
     made = network(asked.runtime, asked.net, asked.threads, asked.device, asked.precision)
     precision = "bf16" if "bf16" in made.runtime else "float32"
     each = multiply_adds(made.config)
