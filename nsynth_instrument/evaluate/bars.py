@@ -139,10 +139,14 @@ def _singing(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell:
         return resample(sound, codec.rate, PARTIALS_RATE)
 
     noise = np.array([hiss(fast(r.audio), fast(a), r.note.pitch) for r, a in zip(heard, made, strict=True)])
+    pitched = noise[np.isfinite(noise) & [r.pitched for r in heard]]
     noise = noise[np.isfinite(noise)]
     if len(noise):
-        share = 100 * float(np.mean(noise <= CLEAN))
-        others = (("median of the loudest band, dB", float(np.median(noise))), ("worst, dB", float(noise.max())))
+        share, sung = (100 * float(np.mean(some <= CLEAN)) for some in (noise, pitched))
+        others = (
+            ("median of the loudest band, dB", float(np.median(noise))), ("worst, dB", float(noise.max())),
+            ("of notes with a clear pitch", sung),
+        )  # fmt: skip
         yield Bar("notes without hiss where the recording has none", "%", share, len(noise), "", "100", share == 100, others)
 
 
