@@ -24,8 +24,8 @@ NSYNTH = 3.0
 """s that NSynth's notes are held; what dies away by itself gets at least as long."""
 BLEND = RATE // 50
 """Frames of a crossfade."""
-FEW = 64
-"""Notes up to which codes are refined, a second each; of more, neighbours say what codes leave out."""
+FEW = 32
+"""Notes up to which codes are refined, two seconds of work each; of more, neighbours say what codes leave out."""
 DAMPED = RATE // 4
 """Frames in which a note that rings longer than the others is faded once it is let go."""
 

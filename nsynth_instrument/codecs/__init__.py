@@ -76,7 +76,7 @@ class Codec(Protocol):
         ...
 
     def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
-        """Codes near those of `encode` of which the decoder says more nearly what these notes are; a second of work a note."""
+        """Codes near those of `encode` of which the decoder says more nearly what these notes are; two seconds of work a note."""
         ...
 
     def detail(

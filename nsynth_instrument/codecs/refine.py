@@ -22,13 +22,15 @@ from ..notes import Note
 
 Floats = npt.NDArray[np.float32]
 
-STEPS = 40
-RATE = 0.03
+STEPS = 60
+RATE = 0.04
 """Of what is inside the tanh that bounds codes, a step; falls to zero over the second half."""
-NEAR = 2.0
+NEAR = 1.0
 """What the mean square distance of a note's codes from their start costs."""
 SPAN = 5
 """Code frames over which what is added to codes is smooth: what follows every frame is heard as a tremble, and as hiss."""
+EVEN = 4.0
+"""What a dB costs by which a level changes otherwise from frame to frame than was heard, of what one costs by which it is off."""
 HELD = 0.02
 """What the mean square of what is not judged costs, of moving from where it was."""
 BOUND = 3.0
@@ -106,7 +108,12 @@ class _Loss:
         weight = np.clip((np.maximum(heard.level, level) - self.low) / 30, 0.02, 1) * self.there
         weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1)
         miss = np.sign(level - np.maximum(heard.level, self.low)) * (level > self.low)
-        by_level = miss * weight * self.frame * (25 / frames)
+        counts = weight * self.frame
+        by_level = miss * counts
+        course = np.sign(np.diff(np.maximum(level, self.low) - np.maximum(heard.level, self.low), axis=0)) * counts[1:] * EVEN
+        by_level[1:] += course
+        by_level[:-1] -= course
+        by_level *= 25 / frames
         out[:, self.cuts[0]], out[:, self.cuts[1]] = by_level @ self.grid, by_level
 
         astray = offset * 0.25 - heard.offset
