@@ -39,7 +39,7 @@ def instrument(about: About, sounds: Sequence[Sound], codec: Codec) -> Instrumen
     frames = codec.frames or round((_hold(sounds) + RELEASE) * FRAME_RATE)
     notes = [Note(s.pitch, s.velocity) for s in sounds]
     audio = [resample(at_length(s, frames), RATE, codec.rate) for s in sounds]
-    codes = (known(codec, audio, notes) if len(notes) <= FEW else codec.encode(audio, notes))
+    codes = known(codec, audio, notes) if len(notes) <= FEW else codec.encode(audio, notes)
     codes = [c[:frames] for c in codes]
     detail = codec.detail(audio, notes, codes)
     pitches, velocities = (np.array(column, np.int16) for column in zip(*((n.pitch, n.velocity) for n in notes), strict=True))

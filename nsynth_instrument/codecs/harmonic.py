@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -57,9 +58,11 @@ class HarmonicCodec:
     pitched = True
     frames: int | None = None
 
-    def __init__(self, bundle: Bundle, network: HarmonicNetwork, decoder: Differentiable, *, threads: int | None = None) -> None:
-        """decoder: the network's other half again, for codes to be refined by."""
-        self.name, self.network, self.runtime, self.decoder = bundle.name, network, network.runtime, decoder
+    def __init__(
+        self, bundle: Bundle, network: HarmonicNetwork, gradient: Callable[[], Differentiable], *, threads: int | None = None
+    ) -> None:
+        """gradient: makes the network's other half again, for codes to be refined by; asked for it once, if ever."""
+        self.name, self.network, self.runtime, self._gradient = bundle.name, network, network.runtime, gradient
         self.threads = threads or os.cpu_count() or 1
         self._heard: list[Floats] = []
         self._features: list[Partials] = []
@@ -78,10 +81,16 @@ class HarmonicCodec:
         """See `Codec.encode`."""
         return self.encode_partials(self.analyse(audio, notes), notes)
 
+    @cached_property
+    def decoder(self) -> Differentiable:
+        """See `refined`."""
+        return self._gradient()
+
     def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
         """See `Codec.refine`, and `refined`."""
+        decoder = self.decoder
         with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(lambda c, f, n: refined(c, f, n, self.decoder), codes, self.analyse(audio, notes), notes))
+            return list(pool.map(lambda c, f, n: refined(c, f, n, decoder), codes, self.analyse(audio, notes), notes))
 
     def encode_partials(self, features: Sequence[Partials], notes: Sequence[Note]) -> list[Floats]:
         """Codes (frames / 4, 16) of notes already analysed."""

@@ -12,6 +12,7 @@ from ..errors import BundleError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from ..codecs.harmonic import HarmonicCodec
+    from ..codecs.refine import Differentiable
 
 RUNTIMES = ("kernel", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
@@ -65,13 +66,8 @@ def _torch_has_cuda() -> bool:
 
 
 def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) -> HarmonicCodec:
-    from safetensors.numpy import load_file
-
     from ..codecs.harmonic import HarmonicCodec, HarmonicNetwork
-    from .kernel_harmonic import HarmonicKernel
-    from .kernel_vjp import HarmonicGradient
 
-    weights = load_file(bundle.path("weights.safetensors"))
     network: HarmonicNetwork
     if runtime == "onnx":
         from .onnx import Halves
@@ -82,8 +78,21 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
 
         network = harmonic(bundle.path("weights.safetensors"), bundle.network, device=device)
     else:
-        network = HarmonicKernel(weights, bundle.network, threads=threads)
-    return HarmonicCodec(bundle, network, HarmonicGradient(weights, bundle.network), threads=threads)
+        from safetensors.numpy import load_file
+
+        from .kernel_harmonic import HarmonicKernel
+
+        network = HarmonicKernel(load_file(bundle.path("weights.safetensors")), bundle.network, threads=threads)
+    return HarmonicCodec(bundle, network, lambda: _gradient(bundle), threads=threads)
+
+
+def _gradient(bundle: Bundle) -> Differentiable:
+    """The harmonic decoder for codes to be refined by, the same under every runtime."""
+    from safetensors.numpy import load_file
+
+    from .kernel_vjp import HarmonicGradient
+
+    return HarmonicGradient(load_file(bundle.path("weights.safetensors")), bundle.network)
 
 
 def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str, precision: str) -> Codec:
