@@ -6,7 +6,6 @@ part in it, and a server that comes back is found again.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numba
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..errors import DeviceError, UsageError
 from .engine import Engine
-from .libjack import AUDIO, INPUT, MIDI, OUTPUT, PHYSICAL, RECORD, Client, count, inbox, library, message
+from .libjack import AUDIO, INPUT, MIDI, OUTPUT, PHYSICAL, RECORD, Client, callback, count, inbox, library, message
 from .memory import called, jit, pointer
 from .state import DUE, GLOBAL
 
@@ -47,17 +46,6 @@ def _cycle(n: int, user: Any) -> int:
     return 0
 
 
-@functools.cache
-def _callback() -> Any:
-    """What JACK calls each cycle, compiled."""
-    t = numba.types
-
-    def cycle(n: Any, user: Any) -> Any:
-        return _cycle(n, user)
-
-    return numba.cfunc(t.int32(t.uint32, t.voidptr), nopython=True)(cycle)
-
-
 class JackOutput(Client):
     """A JACK client with the ports in, out_0 and out_1, played by an engine; the outputs go to the first two loudspeakers."""
 
@@ -84,7 +72,7 @@ class JackOutput(Client):
         self._register("midi", b"in", MIDI, INPUT)
         self._register("left", b"out_0", AUDIO, OUTPUT)
         self._register("right", b"out_1", AUDIO, OUTPUT)
-        self._start(_callback(), count_late=True)
+        self._start(callback(_cycle), count_late=True)
         for port, speaker in zip(("out_0", "out_1"), self.ports(AUDIO, INPUT | PHYSICAL), strict=False):
             library().jack_connect(self._client, f"{self.name}:{port}".encode(), speaker.encode())
         self.engine.begun()

@@ -7,7 +7,6 @@ the next cycle; a message that comes meanwhile waits for that lock, and the cycl
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Any
 
 import numba
@@ -15,7 +14,7 @@ import numpy as np
 
 from ..errors import DeviceError, UnknownName
 from .engine import Engine
-from .libjack import INPUT, MIDI, OUTPUT, PHYSICAL, RECORD, Client, count, inbox, message
+from .libjack import INPUT, MIDI, OUTPUT, PHYSICAL, RECORD, Client, callback, count, inbox, message
 from .memory import jit, pointer
 from .midi import CLIENT, let_go
 from .state import GLOBAL, RING
@@ -39,17 +38,6 @@ def _hear(n: int, user: Any) -> int:
     return 0
 
 
-@functools.cache
-def _callback() -> Any:
-    """What JACK calls each cycle, compiled."""
-    t = numba.types
-
-    def cycle(n: Any, user: Any) -> Any:
-        return _hear(n, user)
-
-    return numba.cfunc(t.int32(t.uint32, t.voidptr), nopython=True)(cycle)
-
-
 class JackInput(Client):
     """A JACK client with the port `in` alone, for an engine that is not played by JACK, or by PortAudio; one for each engine."""
 
@@ -61,7 +49,7 @@ class JackInput(Client):
     def _open(self) -> None:
         self._enter()
         self._register("midi", b"in", MIDI, INPUT)
-        self._start(_callback(), count_late=False)
+        self._start(callback(_hear), count_late=False)
 
     def watch(self) -> None:
         """Look after the server: leave it when it has gone, enter when it is back."""

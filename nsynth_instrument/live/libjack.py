@@ -65,6 +65,17 @@ def message(c: Any, box: int, i: int) -> int:
 
 
 @functools.cache
+def callback(handler: Any) -> Any:
+    """What JACK calls each cycle, compiled: `handler`, by `jit`, of the cycle's frames and the address of the client's RECORD."""
+    t = numba.types
+
+    def cycle(n: Any, user: Any) -> Any:
+        return handler(n, user)
+
+    return numba.cfunc(t.int32(t.uint32, t.voidptr), nopython=True)(cycle)
+
+
+@functools.cache
 def _callbacks() -> tuple[Any, Any]:
     """What JACK calls at an xrun and at its end, compiled."""
     t = numba.types
