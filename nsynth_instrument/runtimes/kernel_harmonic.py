@@ -120,20 +120,27 @@ def silu(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
+def standing(x, t):  # type: ignore[no-untyped-def]
+    """Of frame t of x (frames, width), over its channels: the mean, and the inverse of the standard deviation."""
+    w = x.shape[1]
+    mean = np.float32(0)
+    for c in range(w):
+        mean += x[t, c]
+    mean /= w
+    var = np.float32(0)
+    for c in range(w):
+        d = x[t, c] - mean
+        var += d * d
+    return mean, np.float32(1) / np.sqrt(var / w + np.float32(1e-5))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
 def norm(x, gain, bias):  # type: ignore[no-untyped-def]
     """Layer norm over the channels of x (frames, width)."""
     out = np.empty_like(x)
     n, w = x.shape
     for t in range(n):
-        mean = np.float32(0)
-        for c in range(w):
-            mean += x[t, c]
-        mean /= w
-        var = np.float32(0)
-        for c in range(w):
-            d = x[t, c] - mean
-            var += d * d
-        scale = np.float32(1) / np.sqrt(var / w + np.float32(1e-5))
+        mean, scale = standing(x, t)
         for c in range(w):
             out[t, c] = (x[t, c] - mean) * scale * gain[c] + bias[c]
     return out

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codes import DIMS
-from .kernel_harmonic import LAYERS, Blocks, add_upsampled, dilations, norm, norm_wide, silu
+from .kernel_harmonic import LAYERS, Blocks, add_upsampled, dilations, norm, norm_wide, silu, standing
 
 Floats = npt.NDArray[np.float32]
 Pull = Callable[[Floats], Floats]
@@ -84,13 +84,7 @@ def _through_norm(x, gain, grad):  # type: ignore[no-untyped-def]
     out = np.empty_like(x)
     n, w = x.shape
     for t in range(n):
-        mean, var = np.float32(0), np.float32(0)
-        for c in range(w):
-            mean += x[t, c]
-        mean /= w
-        for c in range(w):
-            var += (x[t, c] - mean) * (x[t, c] - mean)
-        scale = np.float32(1) / np.sqrt(var / w + np.float32(1e-5))
+        mean, scale = standing(x, t)
         plain, along = np.float32(0), np.float32(0)
         for c in range(w):
             g = grad[t, c] * gain[c]
