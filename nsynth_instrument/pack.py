@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 MANIFEST = "pack.json"
+WORK = ".work"
+"""Folder, inside the pack's, of a render that goes on."""
 FORMAT = 1
+BITS = (16, 24, 32)
+"""Bits of a sample; 32 is floating point."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,12 @@ class SamplePack:
             raw["zones"] = tuple(_zone(z) for z in raw["zones"])
             raw["positions"] = tuple(map(_position, raw["positions"]))
             raw["sources"] = tuple(map(str, raw["sources"]))
-            return _typed(cls(**raw))
+            return _possible(_typed(cls(**raw)))
         except OSError as e:
+            if (path.parent / WORK).is_dir():
+                raise DataError(f"{path.parent} holds a render that is not finished; run the same command again") from e
             raise DataError(f"{folder} is not a pack: {path.name} cannot be read; render it with nsynth-instrument render") from e
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        except (ValueError, KeyError, TypeError, OverflowError, AttributeError, RecursionError) as e:
             raise DataError(f"{path} is damaged ({e}); render the pack again") from e
 
 
@@ -102,13 +108,26 @@ def _zone(raw: dict[str, Any]) -> Zone:
     loop = raw.pop("loop")
     raw["position"] = _position(raw["position"])
     zone = _typed(Zone(**raw, loop=_typed(Loop(**loop)) if loop else None))
-    inside = not Path(zone.file).is_absolute() and ".." not in Path(zone.file).parts
+    inside = not Path(zone.file).is_absolute() and ".." not in Path(zone.file).parts and "\0" not in zone.file
     keys = 0 <= zone.low_key <= zone.high_key <= 127 and 0 <= zone.root <= 127
     velocities = 1 <= zone.low_velocity <= zone.high_velocity <= 127 and 0 <= zone.velocity <= 127
     looped = zone.loop is None or 0 <= zone.loop.start < zone.loop.end < zone.frames
     if not (inside and keys and velocities and looped and zone.frames > 0):
         raise ValueError(f"zone {zone.file!r} cannot be")
     return zone
+
+
+def _possible(pack: SamplePack) -> SamplePack:
+    """The pack, if what its fields say can be. Raises ValueError."""
+    for name, fits in (
+        ("rate", 1000 <= pack.rate <= 768000),
+        ("bits", pack.bits in BITS),
+        ("release", 0 <= pack.release <= 60),
+        ("positions", bool(pack.positions) and len({len(p) for p in (*pack.positions, *(z.position for z in pack.zones))}) == 1),
+    ):
+        if not fits:
+            raise ValueError(f"{name} is {getattr(pack, name)!r}")
+    return pack
 
 
 def _position(raw: list[float]) -> tuple[float, ...]:

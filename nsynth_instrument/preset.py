@@ -17,14 +17,13 @@ from .bundle import DEFAULT
 from .codes import WEIGHTINGS, Morph
 from .errors import DataError, NsynthError, UnknownName, UsageError
 from .notes import VELOCITIES, NoteGrid
+from .pack import BITS
 from .places import Position, places
 
 SECONDS = (1.5, 30.0)
 """s; a note is held until 1 s before its end, as in NSynth."""
 RATES = (8000, 192000)
 """Hz."""
-BITS = (16, 24, 32)
-"""Bits of a sample; 32 is floating point."""
 HOTTEST = 2.0
 INTERPOLATIONS = ("linear", "spherical")
 """Between codes: along the straight line between them, or along the arc around their origin."""
@@ -57,7 +56,8 @@ class RenderPlan:
     weighting: str = "bilinear"
 
     def __post_init__(self) -> None:
-        if not self.name or Path(self.name).name != self.name or self.name.startswith(".") or "\\" in self.name:
+        name = self.name
+        if not name or Path(name).name != name or name.startswith(".") or "\\" in name or not name.isprintable():
             raise UsageError(f"a pack cannot be called {self.name!r}; its name becomes a folder: use letters, digits and dashes")
         if not SECONDS[0] <= self.seconds <= SECONDS[1]:
             raise UsageError(f"notes of {self.seconds:g} s are not made; use {SECONDS[0]:g} to {SECONDS[1]:g} s")
@@ -147,13 +147,15 @@ class RenderPlan:
             raise
         except UsageError as e:
             raise DataError(f"{where}: {e}") from e
+        except OverflowError as e:
+            raise DataError(f"{where} has a number that is too large ({e})") from e
 
     @classmethod
     def from_toml(cls, text: str, *, name: str = "", where: str = "the plan") -> RenderPlan:
         """A plan of TOML text; see `from_dict`. Raises DataError also for text that is not TOML."""
         try:
             raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as e:
+        except (ValueError, RecursionError) as e:  # beside TOML's own errors those of numbers and of nests without end
             raise DataError(f"{where} is not TOML: {e}") from e
         return cls.from_dict(raw, name=name, where=where)
 

@@ -34,17 +34,16 @@ from .executors.local import Arrays, Blocks, each, fill
 from .instruments import read_bank, resolve
 from .mixing import Mixer
 from .notes import Area, Note
-from .pack import MANIFEST, Loop, SamplePack, Zone
+from .pack import MANIFEST, WORK, Loop, SamplePack, Zone
 from .preset import RenderPlan
 from .report import README, REPORT, Measured, summary, write_readme, write_report
 from .runtimes import open_codec
 from .trajectories import RELEASE
 from .writers import FORMATS, write_formats
 from .writers.names import sample_file
-from .writers.sums import add_sums, read_sums, write_sums
+from .writers.sums import SUMS, add_sums, read_sums, write_sums
 from .writers.wav import write_wav
 
-WORK = ".work"
 PEAK = 10 ** (-1 / 20)
 """Of full scale: the loudest frame of a pack, -1 dBFS."""
 FADE = 0.05
@@ -97,6 +96,10 @@ def render(
     if (folder / MANIFEST).exists() and not force:
         other = _difference(plan, old)
         raise NsynthError(f"{folder} holds another pack ({other}); choose another folder with --out, or replace it with --force")
+    others = [name for name in (README, REPORT, SUMS) if (folder / name).exists()]
+    if others and not force and not (folder / WORK).exists():
+        cure = "choose another folder with --out, or replace them with --force"
+        raise NsynthError(f"{folder} holds files that are no pack's ({', '.join(others)}); {cure}")
     _room(plan, folder)
     codec = open_codec(found, runtime, threads=threads, device=device)
     if codec.frames and plan.seconds > codec.frames / FRAME_RATE:
@@ -118,7 +121,7 @@ def render(
     write_readme(pack, rows, staged / README, plan=plan.to_toml(), mixtures=mixtures, maps=maps)
     pack.save(staged)
     write_sums(staged, known={z.file: z.sha256 for z in pack.zones})
-    _publish(staged, folder, old)
+    _publish(staged, folder)
     yield Progress("done", blocks.count, blocks.count, summary(rows))
 
 
@@ -177,15 +180,18 @@ def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
     return {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.rglob("*") if p.is_file()}
 
 
-def _publish(staged: Path, folder: Path, old: SamplePack | None) -> None:
+def _publish(staged: Path, folder: Path) -> None:
     """Move the files to their places; `pack.json` goes first and comes last, so that it never speaks of what is not there.
 
-    What another pack made there before goes too.
+    What another pack made there before goes too, and nothing else: a list of hashes without a pack is someone else's.
     """
     files = sorted((p.relative_to(staged) for p in staged.rglob("*") if p.is_file()), key=lambda p: (p.name == MANIFEST, p))
-    listed = [*read_sums(folder), *(z.file for z in old.zones)] if old else read_sums(folder)
+    replaced = folder / WORK / "replaced.json"
     try:
-        (folder / MANIFEST).unlink(missing_ok=True)
+        if (folder / MANIFEST).exists():
+            (folder / MANIFEST).replace(replaced)
+        old = _there(replaced)
+        listed = [*(read_sums(folder) if replaced.exists() else ()), *(z.file for z in (old.zones if old else ()))]
         for stale in {Path(name) for name in listed} - set(files):
             (folder / stale).unlink(missing_ok=True)
         for file in files:

@@ -43,6 +43,9 @@ def test_a_pack_comes_back(tmp_path: Path) -> None:
         ("file", 7),
         ("peak", "loud"),
         ("loop", {"start": 1.5, "end": 10}),
+        ("file", "a\0b.wav"),
+        ("position", [10**400]),
+        ("position", [0.0, 0.0]),
     ],
 )
 def test_zones_that_cannot_be_are_refused(tmp_path: Path, key: str, value: Any) -> None:
@@ -68,7 +71,9 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("rate", None), ("rate", 48000.5), ("release", "x"), ("title", []), ("plan", 1), ("bits", True)]
+    ("key", "value"), [("rate", None), ("rate", 48000.5), ("release", "x"), ("title", []), ("plan", 1), ("bits", True),
+     ("rate", 0), ("rate", 10**20), ("bits", -5000), ("release", -1), ("release", float("nan")), ("positions", []),
+     ("positions", [[0.0], [0.0, 1.0]])],
 )
 def test_fields_of_the_wrong_kind_are_refused(tmp_path: Path, key: str, value: Any) -> None:
     path = PACK.save(tmp_path)
@@ -79,4 +84,7 @@ def test_fields_of_the_wrong_kind_are_refused(tmp_path: Path, key: str, value: A
 
 def test_a_folder_without_one_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nsynth-instrument render"):
+        SamplePack.load(tmp_path)
+    (tmp_path / ".work").mkdir()
+    with pytest.raises(DataError, match="not finished; run the same command again"):
         SamplePack.load(tmp_path)

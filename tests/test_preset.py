@@ -189,6 +189,12 @@ def test_what_cannot_be_is_refused(change: dict[str, object], words: str) -> Non
         ('[morph]\na = 1\n[grid]\nvelocities = ["loud"]', "whole numbers"),
         ("[morph]\na = 1\n[grid]\nvelocities = []", "at least one"),
         ("[morph", "x.toml is not TOML"),
+        pytest.param("seed = " + "1" * 5000, "x.toml is not TOML", id="long"),
+        pytest.param("seed = " + "[" * 100_000, "x.toml is not TOML", id="deep"),
+        (f"seconds = 1{'0' * 400}\n[morph]\na = 1", "x.toml has a number that is too large"),
+        (f"[morph]\na = 1{'0' * 400}", "x.toml has a number that is too large"),
+        ('name = "a\\u0000b"\n[morph]\na = 1', "cannot be called"),
+        ('name = "a\\nb"\n[morph]\na = 1', "cannot be called"),
     ],
 )
 def test_hostile_toml_is_refused_in_words(text: str, words: str) -> None:

@@ -260,6 +260,37 @@ def test_another_plan_does_not_overwrite_it(done: Path) -> None:
     assert (done.parent / "victim").exists()
 
 
+def test_files_that_no_pack_made_are_not_replaced_unasked_and_never_removed(model: Bundle, tmp_path: Path) -> None:
+    folder, mine = tmp_path / "mine", {"README.txt": "mine", "song.wav": "mine", "SHA256SUMS": f"{'0' * 64}  song.wav\n"}
+    folder.mkdir()
+    for name, text in mine.items():
+        (folder / name).write_text(text)
+    with pytest.raises(NsynthError, match=r"no pack's \(README.txt, SHA256SUMS\); .*--out.*--force"):
+        run(LONG, folder)
+    assert {p.name: p.read_text() for p in folder.iterdir()} == mine
+    run(LONG, folder, force=True)
+    assert (folder / "song.wav").read_text() == "mine"
+    assert (folder / "README.txt").read_text() != "mine"
+
+
+def test_interrupted_while_it_replaces_a_pack_it_leaves_none_of_its_files(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, replace = dataclasses.replace(PLAN, name="Other", grid=NoteGrid((60,), (100,))), Path.replace
+
+    def stop(self: Path, target: Path) -> Path:
+        if self.suffix == ".wav" and "pack" in self.parts[-3:]:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(other, done, force=True)
+    assert not (done / "pack.json").exists()
+    run(other, done)
+    assert [p.name for p in (done / "Samples").iterdir()] == ["Other_060_C4_v100.wav"]
+    assert contents(done).keys() - {"pack.json", "SHA256SUMS"} == read_sums(done).keys() - {"pack.json"}
+
+
 def test_an_interrupted_render_goes_on(model: Bundle, tmp_path: Path) -> None:
     run(LONG, tmp_path / "whole")
     folder = tmp_path / "broken"

@@ -187,5 +187,5 @@ def _read(folder: Path) -> Stored:
             raise ValueError(f"format {raw['format']}")
         about = About(folder.name, *(str(raw[k]) for k in ("title", "family", "source", "licence")))
         return Stored(folder, about, tuple(Row(**{**r, "hold": float(r["hold"])}) for r in raw["notes"]))
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as e:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as e:
         raise DataError(f"{path} is damaged ({e}); capture {folder.name} again, or remove it") from e

@@ -63,7 +63,7 @@ def read_table(path: Path = TABLE, *, step: int | None = None) -> tuple[Entry, .
         raw = tomllib.loads(path.read_text("utf-8"))
         every = {} if step is None else {"step": step}
         return tuple(_entry(name, {**raw, **row, **every}) for name, row in raw["instruments"].items())
-    except (OSError, KeyError, TypeError, ValueError, UsageError) as e:
+    except (OSError, KeyError, TypeError, ValueError, UsageError, RecursionError) as e:
         raise DataError(f"{path} is not a table of instruments ({e}); compare it with the one that is shipped") from e
 
 

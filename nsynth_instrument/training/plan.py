@@ -173,5 +173,5 @@ def recall(run: Path) -> tuple[TrainingPlan, dict[str, Any]]:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise DataError(f"{path} cannot be read ({e}); mend it, or compare it with a shipped plan") from e

@@ -17,11 +17,8 @@ import numpy.typing as npt
 from .. import __version__
 from ..audio import Audio, whole
 from ..errors import UsageError
-from ..pack import Loop, SamplePack
+from ..pack import BITS, Loop, SamplePack
 from .riff import chunk
-
-BITS = (16, 24, 32)
-"""Sample sizes; 32 is floating point."""
 
 
 @dataclass(frozen=True)
