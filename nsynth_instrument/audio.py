@@ -47,6 +47,8 @@ def read(path: Path | str, *, rate: int | None = None) -> tuple[Audio, int]:
             found = int(f.samplerate)
     except FileNotFoundError as e:
         raise AudioError(f"there is no file {path}") from e
+    except UnicodeEncodeError as e:
+        raise AudioError(f"{str(path)!r} has letters in its name that are no text in {e.encoding}; rename the file") from e
     except (soundfile.LibsndfileError, OSError, RuntimeError) as e:
         if not Path(path).exists():
             raise AudioError(f"there is no file {path}") from e

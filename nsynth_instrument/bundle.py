@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ def read(folder: Path) -> Bundle:
         raw = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as e:
         raise BundleError(f"{folder} is not a model: it has no {MANIFEST}") from e
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise BundleError(f"{path} cannot be read ({e}); install or export the model again") from e
     try:
         if raw["format"] != FORMAT:
@@ -136,18 +136,21 @@ def read(folder: Path) -> Bundle:
             folder, str(raw["name"]), kind, rate, hop, dims, str(raw["licence"]), tuple(map(str, raw["sources"])),
             dict(raw["network"]), files, dict(raw.get("training", {})),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as e:
         raise BundleError(f"{path} is not a model's manifest ({e}); install or export the model again") from e
 
 
-def installed() -> Iterator[Bundle]:
-    """Every model found, the first of a name only. Folders that are not models are passed over."""
+def installed(tell: Callable[[str], object] = lambda _: None) -> Iterator[Bundle]:
+    """Every model found, the first of a name only. Folders that are not models are passed over, damaged ones told."""
     seen: set[str] = set()
     for root in model_roots():
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
             if folder.name not in seen and (folder / MANIFEST).is_file():
                 seen.add(folder.name)
-                yield read(folder)
+                try:
+                    yield read(folder)
+                except BundleError as e:
+                    tell(str(e))
 
 
 def find(name: str) -> Bundle:

@@ -88,6 +88,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = _say("interrupted; run the same command to go on", 130)
     except NsynthError as e:
         code = _say(str(e), e.exit_code)
+    except UnicodeEncodeError as e:
+        near = e.object[max(0, e.start - 20) : e.end + 20]
+        code = _say(f"{near!r} has letters that are no text in {e.encoding}; rename the file, or give it another name", 1)
     except MemoryError:
         code = _say("the memory is full; close other programs, or ask for less at once", 1)
     except OSError as e:

@@ -108,7 +108,6 @@ def _preview(folder: Path) -> None:
         add_sums(folder, [write(folder) for write in lacking])
 
 
-
 def _own(plan: RenderPlan, runtime: str, device: str, threads: int | None) -> InstrumentBank | None:
     """The plan's sounds that are not the model's but the user's: captured instruments and files."""
     from .bundle import find
@@ -245,9 +244,11 @@ def list_(*, model: str | None, as_json: bool) -> None:
     from .notes import key_name
     from .preset import load, shipped
 
-    bank = read_bank(find(model or DEFAULT))
+    model = model or DEFAULT
+    bank = read_bank(find(model))
     own = captured()
     presets = {name: load(name) for name in shipped()}
+    models = list(installed(lambda line: click.echo(line, err=True)))
     if as_json:
         click.echo(json.dumps({
             "instruments": [
@@ -266,7 +267,7 @@ def list_(*, model: str | None, as_json: bool) -> None:
             "presets": [{"name": n, "morph": p.to_dict()["morph"], "model": p.model} for n, p in presets.items()],
             "models": [
                 {"name": b.name, "kind": b.kind, "rate": b.rate, "default": b.name == DEFAULT, "folder": str(b.folder)}
-                for b in installed()
+                for b in models
             ],
         }, indent=1))  # fmt: skip
         return
@@ -293,7 +294,7 @@ def list_(*, model: str | None, as_json: bool) -> None:
     _table(("preset", "sounds"), [(n, _shares(p.morph)) for n, p in presets.items()])
     _table(
         ("model", "kind", "rate", ""),
-        [(b.name, b.kind, f"{b.rate} Hz", "default" if b.name == DEFAULT else "") for b in installed()],
+        [(b.name, b.kind, f"{b.rate} Hz", "default" if b.name == DEFAULT else "") for b in models],
     )
 
 

@@ -1,6 +1,7 @@
 """Sound files in and out, and files that appear whole or not at all."""
 
 import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,14 @@ def test_what_is_no_sound_is_refused_in_words(tmp_path: Path, content: bytes | N
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(AudioError, match=words):
+        audio.read(path)
+
+
+def test_a_name_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    soundfile.write(tmp_path / "a.wav", sine(16000), 16000)
+    (tmp_path / "a.wav").rename(path)
+    with pytest.raises(AudioError, match="no text in utf-8; rename the file"):
         audio.read(path)
 
 

@@ -64,6 +64,9 @@ def test_a_missing_file_is_found(copy: Path) -> None:
         ("rate = 48000", "rate = 3"),
         ("rate = 48000", 'rate = "fast"'),
         ("hop = 1536", "hop = 0"),
+        ("hop = 1536", "hop = inf"),
+        pytest.param("hop = 1536", "hop = " + "1" * 5000, id="long"),
+        pytest.param("hop = 1536", "hop = " + "[" * 100_000, id="deep"),
         ("format = 1", "format = 99"),
         ("format = 1", ""),
         ("[files]", "[other]"),
@@ -79,6 +82,21 @@ def test_a_manifest_that_cannot_be_is_refused(copy: Path, old: str, new: str) ->
     manifest.write_text(text.replace(old, new, 1))
     with pytest.raises(BundleError):
         bundle.read(copy)
+
+
+def test_a_damaged_model_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSYNTH_INSTRUMENT_HOME", str(tmp_path))
+    broken = tmp_path / "models" / "broken"
+    broken.mkdir(parents=True)
+    (broken / bundle.MANIFEST).write_text("nonsense")
+    told: list[str] = []
+    assert "wavenet" in [b.name for b in bundle.installed(told.append)]
+    assert len(told) == 1
+    assert "broken" in told[0]
+    with pytest.raises(UnknownName, match="did you mean harmonic"):
+        bundle.find("harmonik")
+    with pytest.raises(BundleError, match="broken"):
+        bundle.find("broken")
 
 
 def test_no_manifest_or_no_text(copy: Path) -> None:

@@ -305,6 +305,7 @@ def test_other_faults_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (OSError(errno.ENOSPC, "No space left on device"), 1, "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), 1, "/x/y: permission is denied"),
         (MemoryError(), 1, "the memory is full"),
+        (UnicodeEncodeError("utf-8", "caf\udce9.wav", 3, 4, "surrogates"), 1, r"'caf\udce9.wav' has letters that are no text in utf-8; rename"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ):
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 from PIL import Image
 from players import amplitude, level, tone_hz
 
+from nsynth_instrument.errors import DataError
 from nsynth_instrument.live.phrase import write_preview
 from nsynth_instrument.preview.cover import SIDE, write_cover
 
@@ -53,3 +55,12 @@ def test_the_cover_shows_the_notes_side_by_side(tmp_path: Path, positions: tuple
         assert a.max() > 150, "a partial is bright"
         assert (a[:, -wide // 2 :] == 0).mean() > 0.5, "and dark once the note of 1.2 s has ended"
         assert all(np.abs(a - b).mean() > 0.2 for b in cells[:i])
+
+
+def test_a_pack_without_notes_is_one_sentence(tmp_path: Path) -> None:
+    pack = packs.make(tmp_path)
+    dataclasses.replace(pack, zones=()).save(tmp_path)
+    with pytest.raises(DataError, match="holds no note"):
+        write_cover(tmp_path)
+    dataclasses.replace(pack, positions=((0.0,), (1.0,))).save(tmp_path)
+    assert write_cover(tmp_path).exists()

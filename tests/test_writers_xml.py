@@ -16,6 +16,7 @@ import pytest
 from packs import CORNERS, THREE, TWO
 
 from nsynth_instrument.writers import writer
+from nsynth_instrument.writers.xml import element
 
 
 def table(text: str, at: float) -> float:
@@ -166,3 +167,9 @@ def test_the_mapping_of_an_xpm(tmp_path: Path) -> None:
     assert found == {
         (z.low_key, z.high_key, z.root + 1, z.low_velocity, z.high_velocity, z.loop.start, z.loop.end + 1) for z in pack.zones
     }
+
+
+def test_letters_that_xml_cannot_hold_are_left_out() -> None:
+    made = element("a", element("b", text="one\x07 & \ud800two"), title="\x00Flûte\x1b <\ufffe>")
+    root = ET.fromstring(made)
+    assert (root.get("title"), root[0].text) == ("Flûte <>", "one & two")

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..audio import fit, read
 from ..dsp.rainbow import RATE, Picture, rainbowgram
+from ..errors import DataError
 from ..pack import SamplePack, Zone
 from ..picture import write_png
 
@@ -42,16 +43,20 @@ def write_cover(folder: Path) -> Path:
 
 
 def _rows(pack: SamplePack) -> list[list[Zone]]:
+    positions = [p for p in pack.positions if any(z.position == p for z in pack.zones)]
+    if not positions:
+        raise DataError(f"the pack {pack.name} holds no note at its positions; render it again")
+
     def nearest(position: tuple[float, ...], key: int) -> Zone:
         here = [z for z in pack.zones if z.position == position]
         return min(here, key=lambda z: (abs(z.root - key), abs(z.velocity - VELOCITY)))
 
-    if len(pack.positions) == 1:
-        roots = sorted({z.root for z in pack.zones})
-        shown = [nearest(pack.positions[0], key) for key in _some([k for k in roots if LOW <= k <= HIGH] or roots, 4)]
+    if len(positions) == 1:
+        roots = sorted({z.root for z in pack.zones if z.position == positions[0]})
+        shown = [nearest(positions[0], key) for key in _some([k for k in roots if LOW <= k <= HIGH] or roots, 4)]
         return [shown[:2], shown[2:]] if len(shown) == 4 else [shown]
     rows: dict[float, list[tuple[float, ...]]] = {}
-    for position in pack.positions:
+    for position in positions:
         rows.setdefault(position[1] if len(position) > 1 else 0.0, []).append(position)
     return [[nearest(p, 60) for p in _some(row, MOST)] for row in _some(list(rows.values()), MOST)]
 
