@@ -16,7 +16,7 @@ from nsynth_instrument import bundle  # noqa: E402
 from nsynth_instrument.bundle import Bundle  # noqa: E402
 from nsynth_instrument.codecs import Among, Mixed  # noqa: E402
 from nsynth_instrument.codecs.guided import GuidedCodec  # noqa: E402
-from nsynth_instrument.dsp import guide, inphase, pqmf  # noqa: E402
+from nsynth_instrument.dsp import guide, inphase, pqmf, residue  # noqa: E402
 from nsynth_instrument.dsp.additive import noise_bands  # noqa: E402
 from nsynth_instrument.dsp.partials import BANDS, HOP, RATE, SILENCE, SLOTS, Partials  # noqa: E402
 from nsynth_instrument.dsp.pitch import cents_off  # noqa: E402
@@ -87,17 +87,44 @@ def test_noise_is_drawn_where_there_is_noise() -> None:
     assert pure[1000, 5] == pytest.approx(1, abs=1e-3), "a band without sines is noise alone"
 
 
-def test_what_runs_away_is_held_down_and_nothing_else() -> None:
-    rng, steps = np.random.default_rng(0), 4000
-    share = np.tile(np.linspace(-1.5, 0, guide.BANDS, dtype=np.float32), (steps, 1))
-    noise = rng.standard_normal((steps, guide.BANDS)).astype(np.float32)
-    assert np.array_equal(guide.tamed(noise, share), noise)
-    wild = noise.copy()
-    wild[1000:] *= 40
-    held = guide.tamed(wild, share)
-    assert np.array_equal(held[:900], noise[:900]), "before it runs away"
-    assert np.sqrt(np.mean(held[2000:, -1] ** 2)) == pytest.approx(2, rel=0.05), "all noise: twice what is likely"
-    assert 8 < np.sqrt(np.mean(held[2000:, 0] ** 2)) < 11, "sines may be misjudged"
+def loud(audio: np.ndarray, low: float, high: float) -> float:
+    """dB of what of it lies between two frequencies, from 0.2 s on."""
+    held = audio[RATE // 5 :]
+    power = np.abs(np.fft.rfft(held)) ** 2
+    at = np.fft.rfftfreq(len(held), 1 / RATE)
+    return float(10 * np.log10(power[(at > low) & (at < high)].sum() / len(held) ** 2 + 1e-30))
+
+
+def test_what_is_drawn_is_as_loud_as_the_noise_that_is_said() -> None:
+    of = replace(note(1000.0, frames=240, noise=-90.0), level=np.full((240, SLOTS), SILENCE, np.float32))
+    right = noise_bands(of.noise, np.random.default_rng(0))
+    tilted = right + 30 * np.diff(right, prepend=0)  # 40 dB too loud on high
+    for low, high in ((50, 150), (300, 600), (2000, 4000), (9000, 18000)):
+        for drawn in (right, 0.3 * right, 5 * right, tilted):
+            assert loud(residue.held(drawn, of), low, high) == pytest.approx(loud(right, low, high), abs=1.5)
+        quiet = 0.1 * right
+        assert loud(residue.held(quiet, of, 0.0), low, high) == pytest.approx(loud(quiet, low, high), abs=0.1), "nothing was drawn"
+        assert loud(residue.held(0.5 * right, of, 0.5), low, high) == pytest.approx(loud(right, low, high) - 6, abs=1.5)
+
+
+def test_what_is_right_stays_as_it_is() -> None:
+    of = note(440.0, frames=120, noise=-90.0)
+    right = noise_bands(of.noise, np.random.default_rng(0))
+    assert np.mean((residue.held(right, of) - right)[RATE // 10 :] ** 2) < 0.03 * np.mean(right**2)
+    none = residue.held(np.zeros_like(right), of)
+    assert none.shape == right.shape and not none.any()
+
+
+def test_what_runs_away_is_held_down() -> None:
+    of = note(1760.0, frames=240, noise=-100.0)
+    t = np.arange(len(of) * HOP) / RATE
+    rumble = (0.05 * np.sin(2 * np.pi * 300 * t)).astype(np.float32)
+    assert loud(residue.held(rumble, of), 20, 1000) < loud(rumble, 20, 1000) - 35, "below the fundamental there is noise alone"
+    misjudged = (10 ** (of.level[0, 0] / 20) * guide.TONAL * 0.7 * np.sin(2 * np.pi * 1760 * t)).astype(np.float32)
+    kept = residue.held(misjudged, of)
+    assert loud(kept, 1700, 1800) == pytest.approx(loud(misjudged, 1700, 1800), abs=0.5), "sines may be misjudged"
+    power = np.square(residue.held(rumble, of))
+    assert power[: RATE // 100].mean() > 100 * power[RATE // 2 :].mean(), "an onset is freer"
 
 
 def test_what_is_told_lies_near_one_at_any_level() -> None:
@@ -170,6 +197,21 @@ def test_it_learns_how_loud_noise_is(task: GuidedTask) -> None:
     after = task.validate(net.eval())
     assert set(after) == {"instruments", "pitches", "loss"}
     assert after["loss"] < before["loss"] - 0.2
+
+
+def test_what_a_network_hears_of_its_past_is_blurred_in_training_by_the_level_there() -> None:
+    torch.manual_seed(0)
+    net = Guided(CONFIG, past_share=0.1)
+    heard: list[torch.Tensor] = []
+    net.decoder.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
+    loud = torch.where(torch.arange(2 * CONFIG.steps) < CONFIG.steps, 0.01, 0.5)[None, :, None] * torch.ones(2, 1, 12)
+    rest = (torch.zeros(2, 2 * CONFIG.steps, 62), torch.zeros(2, 2, CONFIG.conditions), torch.ones_like(loud))
+    net(loud, *rest)
+    net.eval()(loud, *rest)
+    off = (heard[0] - heard[1]).std(dim=(0, 2)) / (1 + 0.5 * loud[0, :, 0]) * (1 + loud[0, :, 0]) ** 1.5
+    assert not torch.equal(heard[0], companded(loud)) and torch.equal(heard[1], companded(loud))
+    assert float(off[: CONFIG.steps - 40].mean()) == pytest.approx(0.001, rel=0.1)
+    assert float(off[CONFIG.steps + 40 :].mean()) == pytest.approx(0.05, rel=0.1)
 
 
 def test_the_loss_is_the_likelihood_of_levels_that_are_drawn() -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle import Bundle
-from ..dsp import guide, pqmf, timbre
+from ..dsp import guide, pqmf, residue, timbre
 from ..dsp.additive import synthesise
+from ..dsp.partials import Partials
 from ..notes import Note
 from . import Among, Kept
 from .harmonic import HarmonicCodec, turned, voiced
@@ -88,7 +89,7 @@ class GuidedCodec:
         said = self.voice.features(codes, notes)
         courses = self.voice.courses(notes, among, seed, temperature) if among else {}
 
-        def lead(row: int) -> tuple[Floats, Floats, Floats]:
+        def lead(row: int) -> tuple[Floats, Floats, Partials]:
             note, rng = notes[row], notes[row].rng(seed)
             partials = voiced(said[row], note, kept[row], loud[row], rng, temperature, courses.get(note))
             turns = turned(note, among[row], seed) if among else None
@@ -100,12 +101,12 @@ class GuidedCodec:
             source[row, : len(levels)] = guide.source(led, levels, share)
             noise[row, : len(levels)] = hiss.standard_normal(levels.shape, dtype=np.float32) * guide.calm(share)
             levels[:, guide.SAID :] = 0
-            return sines, levels, share
+            return sines, levels, partials
 
         def mix(row: int) -> Floats:
-            sines, levels, share = led[row]
-            beside = guide.tamed(drawn[row, : len(levels)], share) * levels
-            return np.asarray(sines + pqmf.synthesis(beside[None], guide.BANDS)[0])
+            sines, levels, partials = led[row]
+            made = pqmf.synthesis((drawn[row, : len(levels)] * levels)[None], guide.BANDS)[0]
+            return np.asarray(sines + residue.held(made, partials, temperature))
 
         with ThreadPoolExecutor(self.voice.threads) as pool:
             led = list(pool.map(lead, range(len(notes))))

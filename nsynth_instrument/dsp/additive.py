@@ -94,12 +94,13 @@ def noise_bands(density: Floats, rng: np.random.Generator) -> Floats:
     shaped = scipy.fft.irfft(scipy.fft.rfft(cut * window, axis=1) * magnitude, _SIZE, axis=1)
     out = np.zeros(frames * HOP + _SIZE, np.float32)
     # Overlapping Hann windows at this hop sum to SIZE / 2 / HOP in power as in amplitude squared.
-    _overlap_add(shaped, window * np.float32(1 / (_SIZE / 2 / HOP)), out)
+    overlap_add(shaped, window * np.float32(1 / (_SIZE / 2 / HOP)), out)
     return out[_SIZE // 2 : _SIZE // 2 + frames * HOP]
 
 
 @numba.njit(nogil=True, cache=True)
-def _overlap_add(parts, window, out):  # type: ignore[no-untyped-def]
+def overlap_add(parts, window, out):  # type: ignore[no-untyped-def]
+    """Add parts (frames, n), each times `window` (n,), HOP apart to `out`."""
     for t in range(len(parts)):
         start = t * 384
         for i in range(len(window)):

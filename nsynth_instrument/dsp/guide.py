@@ -11,7 +11,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 from . import pqmf, timbre
 from .partials import BAND_EDGES, HOP, RATE, SILENCE, Partials, slots_for
@@ -41,8 +40,6 @@ _ONSETS = (0.004, 0.03)
 """s in which the two marks of an onset fade."""
 _LOUDEST = 100.0
 """Of the sines, in units of the scale."""
-_WATCHED = 128
-"""Steps over which what is drawn is watched, 32 ms."""
 _CELL = 50.0
 """Hz of a row of the bands' responses."""
 
@@ -99,18 +96,6 @@ def calm(share: Floats) -> Floats:
     """
     seconds = np.arange(len(share), dtype=np.float32)[:, None] * np.float32(BANDS / RATE)
     return np.asarray(10 ** (0.5 * share * (1 - np.exp(-seconds / np.float32(_ONSETS[1])))), dtype=np.float32)
-
-
-def tamed(drawn: Floats, share: Floats) -> Floats:
-    """Levels (steps, BANDS) as drawn, held down where over 32 ms they are louder than any noise or misfit of the sines could be.
-
-    On its own past a network can run away: celli at key 24 rang at 40 times the scale, 20 dB over the recording.
-    """
-    seconds = np.arange(len(share), dtype=np.float32)[:, None] * np.float32(BANDS / RATE)
-    noise = 10**share
-    most = (2 * np.sqrt(noise) + 10 * np.sqrt(1 - np.minimum(noise, 1))) * (1 + 20 * np.exp(-seconds / np.float32(_ONSETS[1])))
-    loud = np.sqrt(scipy.ndimage.uniform_filter1d(np.square(drawn), _WATCHED, axis=0, mode="nearest"))
-    return np.asarray(drawn * np.minimum(1, most / np.maximum(loud, 1e-6)), dtype=np.float32)
 
 
 def colour(note: Partials) -> Floats:

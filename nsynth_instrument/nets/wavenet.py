@@ -17,6 +17,8 @@ from ..dsp.mulaw import CLASSES, ZERO
 from .wavenet_config import LEAST, MOST, WaveNetConfig
 
 ENCODER_KERNEL = 3
+LOUD = 32
+"""Steps before and after one over which a band's level is taken."""
 
 
 def shifted(x: Tensor, steps: int) -> Tensor:
@@ -175,10 +177,12 @@ def heard(drawn: Tensor, config: WaveNetConfig) -> Tensor:
 class Guided(nn.Module):
     """A decoder that follows a guide and has no encoder; forward is the training loss."""
 
-    def __init__(self, config: WaveNetConfig, *, past_noise: float = 0.0) -> None:
-        """past_noise: deviation of what is added to the past in training, as generation will have errors of its own."""
+    def __init__(self, config: WaveNetConfig, *, past_noise: float = 0.0, past_share: float = 0.0) -> None:
+        """past_noise: deviation of what is added to the past in training, as generation will have errors of its own; past_share:
+        the same as a share of the band's level about then, so that what rings is not trusted to ring on by itself.
+        """
         super().__init__()
-        self.config, self.past_noise = config, past_noise
+        self.config, self.past_noise, self.past_share = config, past_noise, past_share
         self.decoder = Decoder(config)
         for layer in self.decoder.layers:
             assert isinstance(layer, Layer)
@@ -191,8 +195,12 @@ class Guided(nn.Module):
         source); told (batch, frames, conditions).
         """
         past = target
-        if self.training and self.past_noise:
-            past = past + self.past_noise * torch.randn_like(past)
+        if self.training and (self.past_noise or self.past_share):
+            size = target.new_tensor(self.past_noise)
+            if self.past_share:
+                power = F.avg_pool1d(target.square().mT, 2 * LOUD + 1, 1, LOUD, count_include_pad=False).mT
+                size = torch.hypot(size, self.past_share * power.sqrt())
+            past = past + size * torch.randn_like(past)
         said = self.decoder(companded(past), source, told).float()
         spread = said[..., 1].clamp(LEAST, MOST)
         z = (target - said[..., 0]) * torch.exp(-spread)

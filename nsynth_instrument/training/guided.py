@@ -39,7 +39,7 @@ class GuidedRecipe:
     """What is asked of the network.
 
     frames: code frames per crop; onsets: how often a crop begins with its note; releases: how often it holds the release;
-    gain: dB, deviation of a change of level; past_noise: see Guided; held_pitches: keys of no training note.
+    gain: dB, deviation of a change of level; past_noise, past_share: see Guided; held_pitches: keys of no training note.
     """
 
     frames: int = 10
@@ -47,6 +47,7 @@ class GuidedRecipe:
     releases: float = 0.15
     gain: float = 5.0
     past_noise: float = 0.05
+    past_share: float = 0.0
     held_pitches: tuple[int, ...] = (46, 66, 86)
 
 
@@ -67,7 +68,7 @@ class GuidedTask(Split[Analysed]):
 
     def module(self) -> torch.nn.Module:
         """The network; its forward is the loss."""
-        return Guided(self.config, past_noise=self.recipe.past_noise)
+        return Guided(self.config, past_noise=self.recipe.past_noise, past_share=self.recipe.past_share)
 
     def batch(self, rng: np.random.Generator, size: int) -> Batch:
         """`size` crops: onsets, releases, and anywhere."""
