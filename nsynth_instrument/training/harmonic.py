@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 
 from ..dsp import timbre
-from ..dsp.partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, PIECES, SILENCE, SLOTS, Partials
+from ..dsp.partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, PIECES, QUIETEST, SILENCE, SLOTS, Partials
 from ..nets.harmonic import Harmonic, HarmonicConfig
 from .features import FRAMES, Analysed
 from .loop import Batch
 from .split import Split
+from .strange import Strange
 
 CROP = 160
 FLOOR = 80.0
@@ -28,8 +29,9 @@ class Recipe:
 
     pairs: how often the encoder hears another note of the instrument than the one asked for; near: of those,
     how often within an octave; jitter: semitones by which a target's pitch is moved; held_pitches: keys of no
-    training note; augment: how often a note is altered; blend: how often two instruments sound as one; still: how often a note
-    stands still, so that what does not move is known as such.
+    training note; augment: how often a note is altered; blend: how often two instruments sound as one, or one goes as
+    the other does; strange: how often
+    a note is made one of no instrument; still: how often it stands still, so that what does not move is known as such.
     """
 
     pairs: float = 0.5
@@ -37,7 +39,8 @@ class Recipe:
     jitter: float = 1.5
     held_pitches: tuple[int, ...] = (46, 66, 86)
     augment: float = 0.5
-    blend: float = 0.15
+    blend: float = 0.2
+    strange: float = 0.3
     still: float = 0.05
 
 
@@ -72,8 +75,22 @@ class HarmonicTask(Split[Analysed]):
             second = self._beside(other, rows[0]) + self._beside(other, rows[1])
             if len(second) == 2:
                 there = self.instruments[other]
-                a, b = (blend(x, there.note(i, first, CROP), gain) for x, i in zip((a, b), second, strict=True))
-                peak = max(peak, float(there.index["peak"][second[1]]) + gain)
+                mates = [there.note(i, first, CROP) for i in second]
+                if rng.random() < 0.7:
+                    a, b = (blend(x, mate, gain) for x, mate in zip((a, b), mates, strict=True))
+                    peak = max(peak, float(there.index["peak"][second[1]]) + gain)
+                else:
+                    a, b = (crossed(x, mate) for x, mate in zip((a, b), mates, strict=True))
+                    peak = float(there.index["peak"][second[1]])
+        if rng.random() < self.recipe.strange:
+            strange, before = Strange.draw(rng), float(b.level.max())
+            # One note moves in one way, two each in its own.
+            seeds = rng.integers(1 << 32, size=2) if source != target else [int(rng.integers(1 << 32))] * 2
+            a, b = (
+                strange(x, float(row["pitch"]), first, np.random.default_rng(s))
+                for x, row, s in zip((a, b), rows, seeds, strict=True)
+            )
+            peak += float(b.level.max()) - before
         if rng.random() < self.recipe.augment:
             alter = Alteration.draw(rng)
             a, b = alter(a, first), alter(b, first)
@@ -181,6 +198,14 @@ def blend(one: Partials, other: Partials, gain: float) -> Partials:
         deviation=np.where(loud, other.deviation, one.deviation),
         attack=other.attack if loud[: ATTACK // PIECES].mean() > 0.5 else one.attack,
     )
+
+
+def crossed(one: Partials, other: Partials) -> Partials:
+    """The timbre of one note under the envelope of another: a choir that is struck, a piano that swells."""
+    here, there = (10 * np.log10((10 ** (n.level / 10)).sum(axis=1, keepdims=True)) for n in (one, other))
+    change = np.clip(there - here, -60, 30).astype(np.float32)
+    level = np.where(one.level > SILENCE + 1, np.clip(one.level + change, SILENCE, 0), one.level)
+    return replace(one, level=level, noise=np.maximum(one.noise + change, QUIETEST), attack=other.attack)
 
 
 def stilled(note: Partials) -> Partials:
