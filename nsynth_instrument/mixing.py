@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -20,8 +19,6 @@ from .trajectories import FINE, RELEASE, arc, line, read_at, stretch
 
 Floats = npt.NDArray[np.float32]
 
-REACH = 14.0
-"""Semitones from a known note over which its details fade to 1/e."""
 LEAST = 0.02
 """A share of details that nobody hears."""
 STEP = 4
@@ -132,16 +129,14 @@ def _around(instrument: Instrument, note: Note) -> Iterator[tuple[Note, float]]:
 
 
 def details(instrument: Instrument, note: Note, weight: float | Floats = 1.0, at: Floats | None = None) -> list[Kept]:
-    """What is added of an instrument's own details: all of them at a known note, fading with distance in pitch.
+    """What is added of an instrument's own details: all of them at a known note, elsewhere what the codec says holds there.
 
-    weight: of the instrument in the note, one number or (4 frames,); at: where it is read, see `Kept`. Measured: at a known
-    key they bring a note to the bound of the analysis; a semitone away all of them help, four away three quarters, and an octave
-    away still a half.
+    weight: of the instrument in the note, one number or (4 frames,); at: where it is read, see `Kept`.
     """
     out: list[Kept] = []
     if instrument.detail is not None:
         for i, share in instrument.around(note):
-            near = share * math.exp(-abs(note.pitch - int(instrument.pitches[i])) / REACH)
-            if near > LEAST:
-                out.append(Kept(instrument.detail, i, np.multiply(weight, near, dtype=np.float32), at))
+            if share > LEAST:
+                away = note.pitch - int(instrument.pitches[i])
+                out.append(Kept(instrument.detail, i, np.multiply(weight, share, dtype=np.float32), at, away))
     return out

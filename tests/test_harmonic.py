@@ -9,7 +9,7 @@ from nsynth_instrument.codecs.harmonic import exact, in_tune
 from nsynth_instrument.dsp import detail, timbre
 from nsynth_instrument.dsp.additive import synthesise
 from nsynth_instrument.dsp.fluctuation import enliven
-from nsynth_instrument.dsp.partials import ATTACK, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for
+from nsynth_instrument.dsp.partials import ATTACK, BAND_CENTRES, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for
 from nsynth_instrument.dsp.pitch import cents_off
 from nsynth_instrument.errors import BundleError, DataError
 from nsynth_instrument.notes import hz
@@ -164,6 +164,51 @@ def test_kernel_says_what_torch_says() -> None:
         HarmonicKernel({}, {k: v for k, v in net.config.to_dict().items() if k != "fast_dilations"})
 
 
+def test_another_key_has_the_colour_of_a_detail_but_not_its_tremble() -> None:
+    rng = np.random.default_rng(6)
+    words = said(500)
+    colour, tremble = rng.normal(0, 8, 20), 3 * rng.normal(size=(500, 20))
+    level, noise = words.level.copy(), words.noise.copy()
+    level[:, :20] += (colour + tremble).astype(np.float32)
+    noise[:, 30] = -60
+    note = Partials(220.0, level, words.offset, noise, words.deviation + 20, words.attack)
+    kept = detail.stack([detail.keep(note, words)])
+    here, third, octave = (detail.recall(kept, 0, 500, away) for away in (0, 4, 12))
+    for some, least, most in ((here, 0.95, 1.05), (third, 0.85, 1.0), (octave, 0.7, 0.95)):
+        share = some.level[40:370, :20].mean(axis=0) @ colour / (colour @ colour)
+        assert least < share < most
+    assert here.level[:, :20].std(axis=0).mean() > 1 and third.level[60:360, :20].std(axis=0).max() < 0.8
+    assert here.noise[200].argmax() == 30, "noise lies where it lay"
+    up = BAND_CENTRES[octave.noise[200].argmax()] / BAND_CENTRES[30]
+    assert up == pytest.approx(2, rel=0.05), "and an octave higher at the octave"
+    assert not octave.deviation.any()
+    plain = detail.add(words, 220.0, [(third, 1.0)])
+    assert np.array_equal(plain.level_sizes, words.level_sizes), "what trembles is drawn anew"
+
+
+def test_a_sound_that_the_network_does_not_know_keeps_its_colour_at_other_keys() -> None:
+    rng = np.random.default_rng(7)
+    words = said(500)
+    colour = np.where(np.arange(20) % 2, -25, 5) + rng.normal(0, 3, 20)
+    level = words.level.copy()
+    level[:, :20] += colour.astype(np.float32)
+    note = Partials(220.0, level, words.offset, words.noise, words.deviation, words.attack)
+    kept = detail.stack([detail.keep(note, words)])
+    elsewhere = words.level.copy()
+    elsewhere[:, :20] += rng.normal(0, 6, 20).astype(np.float32) - 10
+    there = detail.add(replace(words, level=elsewhere), 440.0, [(detail.recall(kept, 0, 500, 12), 1.0)])
+    apart = there.level[60:360, :20] - level[60:360, :20]
+    assert np.abs(apart - np.median(apart)).mean() < 2, "an octave away it has the same colour, not what is said there"
+    familiar = Partials(220.0, words.level + 1, words.offset, words.noise, words.deviation, words.attack)
+    kept = detail.stack([detail.keep(familiar, words)])
+    assert detail.recall(kept, 0, 500, 12).doubt == 0
+    kept["colours"] = kept["colours"][::-1].copy()
+    with pytest.raises(DataError, match="damaged"):
+        detail.recall(kept, 0, 500)
+    del kept["colours"], kept["colours_end"]
+    assert detail.recall(kept, 0, 500, 12).doubt == 0, "banks of before know no colours"
+
+
 def test_detail_brings_a_note_back_and_its_data_is_checked() -> None:
     rng = np.random.default_rng(5)
     words = said(500)
@@ -181,6 +226,7 @@ def test_detail_brings_a_note_back_and_its_data_is_checked() -> None:
     assert not again.level_sizes.any()
     half = detail.add(words, 220.0, [(detail.recall(kept, 0, 500), 0.5)])
     assert np.abs(half.level - words.level)[:, :20].mean() == pytest.approx(np.abs(bumps).mean() / 2, rel=0.1)
+    assert np.allclose(half.level_sizes, words.level_sizes * np.sqrt(0.75))
     longer = detail.recall(kept, 0, 700)
     assert len(longer.level) == 700
     kept["data"] = kept["data"][::-1].copy()

@@ -23,13 +23,15 @@ class Kept:
     """A known note's detail, for another note to have some of.
 
     detail: of its instrument; note: which one of those there; weight: how much of it, one number or (frames,), four a
-    code frame; at: which of the known note's frames is heard in each frame, (frames,), or None where both run alike.
+    code frame; at: which of the known note's frames is heard in each frame, (frames,), or None where both run alike; away:
+    semitones by which the other note lies higher.
     """
 
     detail: Mapping[str, npt.NDArray[np.generic]]
     note: int
     weight: float | Floats = 1.0
     at: Floats | None = None
+    away: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -212,7 +212,7 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
     """What was said, with what is known of other notes."""
     found = []
     for k in kept:
-        detail = details.recall(k.detail, k.note, len(said.level))
+        detail = details.recall(k.detail, k.note, len(said.level), k.away)
         found.append((detail if k.at is None else details.read_at(detail, k.at), k.weight))
     return details.add(said, note.hz, found)
 
