@@ -71,7 +71,8 @@ def prepare(takes: Sequence[Take], *, key: int | None = None, octave: int | None
     sounds, more = _distinct(_by_level(sounds))
     if more:
         words.append(f"{more} recordings of a key and velocity that others have are left out")
-    return _equally_loud(sounds), words
+    _equally_loud(sounds)
+    return sounds, words
 
 
 def listen(take: Take) -> Heard:
@@ -227,10 +228,11 @@ def _distinct(sounds: Sequence[Sound]) -> tuple[list[Sound], int]:
     return [best[k] for k in sorted(best)], len(sounds) - len(best)
 
 
-def _equally_loud(sounds: Sequence[Sound]) -> list[Sound]:
-    """One gain for all, by which the instrument is as loud as others; see NOMINAL."""
+def _equally_loud(sounds: Sequence[Sound]) -> None:
+    """One gain for all, by which the instrument is as loud as others, in place, since together they may be 1 GB; see NOMINAL."""
     off = float(np.median([loudest(s.audio) - by_velocity(s.velocity) for s in sounds]))
-    return [replace(s, audio=s.audio * np.float32(10 ** ((NOMINAL - off) / 20))) for s in sounds]
+    for s in sounds:
+        np.multiply(s.audio, np.float32(10 ** ((NOMINAL - off) / 20)), out=s.audio)
 
 
 def summary(sounds: Sequence[Sound]) -> Iterator[str]:
