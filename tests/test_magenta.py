@@ -1,8 +1,11 @@
 """Published checkpoints: read without TensorFlow, damage told in a sentence, and the original's own answers met."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import peerdata
@@ -11,10 +14,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from nsynth_instrument.dsp import mulaw, spectra  # noqa: E402
-from nsynth_instrument.errors import DataError  # noqa: E402
+from nsynth_instrument.errors import BundleError, DataError  # noqa: E402
 from nsynth_instrument.nets.spectral import Published  # noqa: E402
 from nsynth_instrument.nets.wavenet import WaveNet, sample  # noqa: E402
 from nsynth_instrument.nets.wavenet_config import H512  # noqa: E402
+from nsynth_instrument.runtimes import open_codec  # noqa: E402
 from nsynth_instrument.training import magenta  # noqa: E402
 from nsynth_instrument.training.checkpoint import Checkpoint  # noqa: E402
 
@@ -169,3 +173,28 @@ def test_the_baseline_is_the_originals(golden: dict[str, np.ndarray]) -> None:
         says = net.decode(torch.from_numpy(golden["z"])[None], torch.tensor([peerdata.PITCH]))[0]
     assert np.abs(z - golden["z"]).max() < 1e-5 * np.abs(golden["z"]).max()
     np.testing.assert_allclose(says[::8, ::8], golden["says"], atol=1e-6)
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+def test_graphs_are_made_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graphs: bool) -> None:
+    pytest.importorskip("onnxruntime")
+    small = dataclasses.replace(H512, width=8, skip=4, encoder_width=8, layers=4, stages=2, encoder_layers=4, encoder_stages=2)
+    shapes = magenta.wavenet_shapes(small)
+
+    class Found:
+        prefix = tmp_path / "model.ckpt-1"
+        entries: ClassVar = {name: SimpleNamespace(shape=shape, dtype="<f4") for name, shape in shapes.items()}
+
+        def tensor(self, name: str) -> np.ndarray:
+            return peerdata.weight(name, shapes[name])
+
+    monkeypatch.setattr(magenta, "Checkpoint", lambda _: Found())
+    monkeypatch.setattr(magenta, "H512", small)
+    made = magenta.import_checkpoint(Found.prefix, tmp_path / "made", graphs=graphs)
+    assert {f for f in made.files if f.endswith(".onnx")} == ({"encoder.onnx", "condition.onnx", "step.onnx"} if graphs else set())
+    assert open_codec(made, "kernel", threads=1).runtime.startswith("kernel")
+    if graphs:
+        assert open_codec(made, "onnx", threads=1).runtime.startswith("onnx")
+    else:
+        with pytest.raises(BundleError, match="--graphs, or take --runtime kernel"):
+            open_codec(made, "onnx")

@@ -32,7 +32,7 @@ def peer() -> dict[str, np.ndarray]:
 def imported(name: str, folder: Path) -> Bundle:
     from nsynth_instrument.training.magenta import import_checkpoint
 
-    return import_checkpoint(FOLDER / name, folder / name)
+    return import_checkpoint(FOLDER / name, folder / name, graphs=True)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bundle import Bundle
@@ -56,6 +57,14 @@ def open_codec(
     raise BundleError(f"model {bundle.name} is of kind {bundle.kind}, which this version cannot run; update nsynth-instrument")
 
 
+def _graph(bundle: Bundle, name: str) -> Path:
+    """A graph for ONNX Runtime, which an imported model has only if it was asked for. Raises BundleError without it."""
+    if not bundle.has(f"{name}.onnx"):
+        cure = "import it again with --graphs, or take --runtime kernel or --runtime torch"
+        raise BundleError(f"model {bundle.name} has no graphs for ONNX Runtime; {cure}")
+    return bundle.path(f"{name}.onnx")
+
+
 def _torch_has_cuda() -> bool:
     """Whether there is a driver, and a torch that sees a GPU; torch, which is slow to load, is asked only with a driver."""
     if shutil.which("nvidia-smi") is None or importlib.util.find_spec("torch") is None:
@@ -72,7 +81,7 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
     if runtime == "onnx":
         from .onnx import Halves
 
-        network = Halves(bundle.path("encoder.onnx"), bundle.path("decoder.onnx"), device=device, threads=threads)
+        network = Halves(_graph(bundle, "encoder"), _graph(bundle, "decoder"), device=device, threads=threads)
     elif runtime == "torch":
         from .torch import harmonic
 
@@ -104,8 +113,8 @@ def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str, pre
     if runtime == "onnx":
         from .onnx import WaveNetOnnx
 
-        condition, step = (bundle.path(f"{name}.onnx") for name in ("condition", "step"))
-        encoder = None if config.guide else bundle.path("encoder.onnx")
+        condition, step = _graph(bundle, "condition"), _graph(bundle, "step")
+        encoder = None if config.guide else _graph(bundle, "encoder")
         network = WaveNetOnnx(encoder, condition, step, config, device=device, threads=threads)
     elif runtime == "torch":
         from .torch import WaveNetTorch
@@ -138,7 +147,7 @@ def _spectral(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
     if runtime == "onnx":
         from .onnx import Halves
 
-        network = Halves(bundle.path("encoder.onnx"), bundle.path("decoder.onnx"), device=device, threads=threads)
+        network = Halves(_graph(bundle, "encoder"), _graph(bundle, "decoder"), device=device, threads=threads)
     elif runtime == "torch":
         from .torch import spectral
 

@@ -145,13 +145,14 @@ def foreign(found: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> Iterato
 
 
 def import_checkpoint(
-    path: Path, out: Path, *, average: bool = False, licence: str = "unstated", tell: Callable[[str], object] = lambda _: None
-) -> Bundle:
+    path: Path, out: Path, *, average: bool = False, graphs: bool = False, licence: str = "unstated",
+    tell: Callable[[str], object] = lambda _: None,
+) -> Bundle:  # fmt: skip
     """Write the bundle `out` of the checkpoint `path`, weights as they are, in float32.
 
-    Graphs for ONNX Runtime are made where torch and onnx are installed. `tell` gets a sentence for what is left out. The bank
-    is empty: `bank` fills it from soundfonts, `capture` and `render` take recordings. Raises DataError when the file is
-    damaged or holds another network.
+    graphs: also make those for ONNX Runtime, of which no other runtime reads any. `tell` gets a sentence for what is left out.
+    The bank is empty: `bank` fills it from soundfonts, `capture` and `render` take recordings. Raises DataError when the file is
+    damaged or holds another network, MissingExtra where graphs are asked for and torch or onnx is not installed.
     """
     found = Checkpoint(path)
     if "startconv/W" in found.entries:
@@ -172,10 +173,8 @@ def import_checkpoint(
     if "global_step" in found.entries:
         training["steps"] = int(found.tensor("global_step"))
     contents = {"weights.safetensors": save(weights), BANK: InstrumentBank({}).to_bytes()}
-    try:
+    if graphs:
         contents |= _graphs(kind, weights)
-    except (ImportError, MissingExtra):
-        tell("without graphs for ONNX Runtime, which need more packages: pip install 'nsynth-instrument[train]'")
     return bundle.write(
         out, contents, name=out.name, kind=kind, rate=rate, hop=hop, dims=DIMS, licence=licence, sources=(_NSYNTH,),
         network=network, training=training,
@@ -183,7 +182,10 @@ def import_checkpoint(
 
 
 def _graphs(kind: str, weights: Mapping[str, Floats]) -> dict[str, bytes]:
-    import torch
+    try:
+        import torch
+    except ImportError as e:
+        raise MissingExtra("writing graphs", "train") from e
 
     tensors = {k: torch.from_numpy(v.copy()) for k, v in weights.items()}
     if kind == "wavenet":

@@ -11,8 +11,9 @@ import click
 @click.argument("prefix", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--average", is_flag=True, help="Take the moving averages of the weights.")
+@click.option("--graphs", is_flag=True, help="Also write graphs, for --runtime onnx alone; needs the extra train.")
 @click.option("--licence", default="unstated", show_default=True, help="Of the model.")
-def import_magenta(*, prefix: Path, out: Path, average: bool, licence: str) -> None:
+def import_magenta(*, prefix: Path, out: Path, average: bool, graphs: bool, licence: str) -> None:
     """Turn a TensorFlow checkpoint of NSynth into the model OUT.
 
     PREFIX is what the files' names have in common, or one of the files: the WaveNet autoencoder (h512_bo16) or the spectral
@@ -20,5 +21,7 @@ def import_magenta(*, prefix: Path, out: Path, average: bool, licence: str) -> N
     """
     from .magenta import import_checkpoint
 
-    made = import_checkpoint(prefix, out, average=average, licence=licence, tell=lambda line: click.echo(line, err=True))
+    made = import_checkpoint(
+        prefix, out, average=average, graphs=graphs, licence=licence, tell=lambda line: click.echo(line, err=True)
+    )
     click.echo(made.folder)
