@@ -29,19 +29,20 @@ from .codes import FRAME_RATE, Morph, frames_for
 from .dsp.loops import bake, find_loops, release_seconds
 from .dsp.loudness import RATE, loudest
 from .dsp.pitch import cents_off
-from .errors import DataError, NsynthError, UsageError
+from .errors import NsynthError, UsageError
 from .executors.local import Arrays, Blocks, each, fill
 from .instruments import read_bank, resolve
 from .mixing import Mixer
 from .notes import Area, Note
-from .pack import MANIFEST, WORK, Loop, SamplePack, Zone
+from .pack import WORK, Loop, SamplePack, Zone
 from .preset import RenderPlan
 from .report import README, REPORT, Measured, summary, write_readme, write_report
 from .runtimes import open_codec
+from .target import complete, free_for, publish, room, stamps, there
 from .trajectories import RELEASE
 from .writers import FORMATS, write_formats
 from .writers.names import sample_file
-from .writers.sums import SUMS, add_sums, read_sums, write_sums
+from .writers.sums import add_sums, write_sums
 from .writers.wav import write_wav
 
 PEAK = 10 ** (-1 / 20)
@@ -57,6 +58,7 @@ DITHER = 0x0D17
 FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release", "shift")])
 """Of a finished note: its loop (-1 without one), peak, cents off, loudness in LUFS, s to fade after its release, and semitones
 by which it was moved."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -88,19 +90,14 @@ def render(
     bank = InstrumentBank.of([*read_bank(found), *(beside or ())])
     plan = dataclasses.replace(plan, morph=resolve(plan.morph, bank))
     fingerprint = plan.fingerprint(found.fingerprint + (hashlib.sha256(beside.to_bytes()).hexdigest() if beside else ""))
-    old = _there(folder)
-    if old is not None and old.versions.get("fingerprint") == fingerprint and _complete(old, folder):
+    old = there(folder)
+    if old is not None and old.versions.get("fingerprint") == fingerprint and complete(old, folder):
         yield Progress("decode", plan.count, plan.count, f"{folder} holds this pack already; nothing to render")
         yield from _add(old, folder, [f for f in plan.formats if f not in old.plan.get("formats", ())])
         return
-    if (folder / MANIFEST).exists() and not force:
-        other = _difference(plan, old)
-        raise NsynthError(f"{folder} holds another pack ({other}); choose another folder with --out, or replace it with --force")
-    others = [name for name in (README, REPORT, SUMS) if (folder / name).exists()]
-    if others and not force and not (folder / WORK).exists():
-        cure = "choose another folder with --out, or replace them with --force"
-        raise NsynthError(f"{folder} holds files that are no pack's ({', '.join(others)}); {cure}")
-    _room(plan, folder)
+    if not force:
+        free_for(plan, folder, old)
+    room(plan, folder)
     codec = open_codec(found, runtime, threads=threads, device=device)
     if codec.frames and plan.seconds > codec.frames / FRAME_RATE:
         longest = f"{codec.frames / FRAME_RATE:g}"
@@ -121,44 +118,8 @@ def render(
     write_readme(pack, rows, staged / README, plan=plan.to_toml(), mixtures=mixtures, maps=maps)
     pack.save(staged)
     write_sums(staged, known={z.file: z.sha256 for z in pack.zones})
-    _publish(staged, folder)
+    publish(staged, folder)
     yield Progress("done", blocks.count, blocks.count, summary(rows))
-
-
-def _there(folder: Path) -> SamplePack | None:
-    try:
-        return SamplePack.load(folder)
-    except DataError:
-        return None
-
-
-def _complete(pack: SamplePack, folder: Path) -> bool:
-    return all((folder / z.file).is_file() for z in pack.zones)
-
-
-def _difference(plan: RenderPlan, old: SamplePack | None) -> str:
-    if old is None:
-        return "a damaged one"
-    mine, theirs = plan.to_dict(), old.plan
-    other = [k for k in mine if k not in ("name", "formats") and mine[k] != theirs.get(k, mine[k])]
-    if not other:
-        return "incomplete, or made with another version of the model"
-    return "its " + " and ".join(other) + (" differ" if len(other) > 1 else " differs")
-
-
-def _room(plan: RenderPlan, folder: Path) -> None:
-    """Raises NsynthError when the disk has no room for the notes, kept and written, or the folder cannot be made."""
-    need = plan.count * plan.seconds * plan.rate * (4 + plan.bits // 8) * 1.05
-    try:
-        (folder / WORK).mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-    except OSError as e:
-        raise NsynthError(f"cannot write in {folder} ({e.strerror}); choose another folder with --out") from e
-    if need > free:
-        raise NsynthError(
-            f"the render needs {need / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room, choose another "
-            "folder with --out, or fewer keys with --grid 21-108/3"
-        )
 
 
 def _formats(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator[Progress]:
@@ -170,37 +131,10 @@ def _add(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator[Pro
     """Write further formats into a finished pack."""
     if not formats:
         return
-    before = _stamps(folder)
+    before = stamps(folder)
     yield from _formats(pack, folder, formats)
     dataclasses.replace(pack, plan={**pack.plan, "formats": [*pack.plan.get("formats", ()), *formats]}).save(folder)
-    add_sums(folder, [path for path, stamp in _stamps(folder).items() if before.get(path) != stamp])
-
-
-def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
-    return {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.rglob("*") if p.is_file()}
-
-
-def _publish(staged: Path, folder: Path) -> None:
-    """Move the files to their places; `pack.json` goes first and comes last, so that it never speaks of what is not there.
-
-    What another pack made there before goes too, and nothing else: a list of hashes without a pack is someone else's.
-    """
-    files = sorted((p.relative_to(staged) for p in staged.rglob("*") if p.is_file()), key=lambda p: (p.name == MANIFEST, p))
-    replaced = folder / WORK / "replaced.json"
-    try:
-        if (folder / MANIFEST).exists():
-            (folder / MANIFEST).replace(replaced)
-        old = _there(replaced)
-        listed = [*(read_sums(folder) if replaced.exists() else ()), *(z.file for z in (old.zones if old else ()))]
-        for stale in {Path(name) for name in listed} - set(files):
-            (folder / stale).unlink(missing_ok=True)
-        for file in files:
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (staged / file).replace(folder / file)
-    except OSError as e:
-        cure = "close what uses them and run the same command again"
-        raise NsynthError(f"cannot put the files in {folder} ({e.strerror or e}); {cure}") from e
-    shutil.rmtree(folder / WORK, ignore_errors=True)
+    add_sums(folder, [path for path, stamp in stamps(folder).items() if before.get(path) != stamp])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from nsynth_instrument import bundle, render
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.codes import Morph
 from nsynth_instrument.errors import BundleError, MissingExtra, NsynthError, UnknownName
-from nsynth_instrument.executors.local import Blocks, each, fill
 from nsynth_instrument.instruments import find_instrument, read_bank
 from nsynth_instrument.notes import NoteGrid, hz
 from nsynth_instrument.pack import SamplePack
@@ -381,37 +379,6 @@ def test_instruments_by_name_case_and_beginning(model: Bundle) -> None:
     for name in ("pi", "", "zzz"):
         with pytest.raises(UnknownName):
             find_instrument(bank, name)
-
-
-def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:
-    made: list[int] = []
-
-    def make(run: range) -> list[int]:
-        made.extend(run)
-        return list(run)
-
-    def finish(run: range, raw: list[int]) -> dict[str, np.ndarray]:
-        return {"x": np.array(raw) * 10}
-
-    def filled(size: int) -> Iterator[range]:
-        return fill(Blocks(tmp_path, 23), make, finish, size=size, threads=2)
-
-    first = filled(5)
-    next(first)
-    first.close()  # type: ignore[attr-defined]
-    (tmp_path / "000007-000005.npz").write_bytes(b"no block")
-    (tmp_path / ".000010-000015.npz.part").write_bytes(b"half a block")
-    list(filled(7))
-    blocks = Blocks(tmp_path, 23)
-    assert sorted(made) == list(range(23))
-    assert np.concatenate([blocks.get(r, "x") for r in blocks.done()]).tolist() == list(range(0, 230, 10))
-    assert blocks.missing(5) == []
-
-
-def test_each_keeps_the_order_and_raises_what_was_raised() -> None:
-    assert list(each(range(50), lambda i: i * i, threads=3)) == [i * i for i in range(50)]
-    with pytest.raises(ZeroDivisionError):
-        list(each(range(-2, 3), lambda i: 1 // i, threads=3))
 
 
 def test_a_runtime_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
