@@ -21,7 +21,8 @@ from nsynth_instrument.nets.wavenet import WaveNet  # noqa: E402
 from nsynth_instrument.nets.wavenet_config import WaveNetConfig  # noqa: E402
 from nsynth_instrument.notes import Note  # noqa: E402
 from nsynth_instrument.runtimes import RUNTIMES, kernel_wavenet, open_codec  # noqa: E402
-from nsynth_instrument.runtimes.kernel_simd import has_bf16  # noqa: E402
+from nsynth_instrument.runtimes.kernel_emit import has_bf16  # noqa: E402
+from nsynth_instrument.runtimes.kernel_tiles import has_tiles  # noqa: E402
 from nsynth_instrument.runtimes.kernel_wavenet import TILE, WaveNetKernel  # noqa: E402
 
 CONFIG = WaveNetConfig(
@@ -54,7 +55,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     )  # fmt: skip
 
 
-PRECISIONS = [False, pytest.param(True, marks=pytest.mark.skipif(not has_bf16(), reason="this processor multiplies no bf16"))]
+WAYS = [
+    "float32",
+    pytest.param("pairs", marks=pytest.mark.skipif(not has_bf16(), reason="this processor multiplies no bf16")),
+    pytest.param("tiles", marks=pytest.mark.skipif(not has_tiles(), reason="this processor multiplies no tiles")),
+]
+
+
+def kernel(w: dict[str, np.ndarray], config: WaveNetConfig, way: str, *, threads: int) -> WaveNetKernel:
+    """The kernel that multiplies float32, or bf16 in pairs or tiles."""
+    network = WaveNetKernel(w, config, threads=threads, precision="float32" if way == "float32" else "bf16")
+    network.tiles = way == "tiles"
+    return network
+
 
 
 def named(bf16: bool) -> str:
@@ -113,9 +126,9 @@ def test_classes_agree(codecs: dict[str, WaveNetCodec], forced: bool) -> None:
         assert (drawn["bf16"] == drawn["float32"]).mean() > 0.9
 
 
-@pytest.mark.parametrize("bf16", PRECISIONS)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("config", [CONFIG, PLAIN, WIDE])
-def test_the_kernel_draws_by_the_logits_of_the_network(config: WaveNetConfig, bf16: bool) -> None:
+def test_the_kernel_draws_by_the_logits_of_the_network(config: WaveNetConfig, way: str) -> None:
     w, asked, past = weights(config), request(config, batch=37), follow(config, batch=37)
     net = WaveNet(config).eval()
     net.load_state_dict({k: torch.from_numpy(v).float() for k, v in w.items()})
@@ -125,29 +138,28 @@ def test_the_kernel_draws_by_the_logits_of_the_network(config: WaveNetConfig, bf
         logits = net.decoder(*(torch.from_numpy(a) for a in (mulaw.companded(past), source, told)))
     shares = (logits.double() / 0.7).softmax(dim=-1).numpy()
     tops = shares.cumsum(axis=-1)
-    drawn = WaveNetKernel(w, config, threads=2, precision=named(bf16)).decode(**asked, follow=past, temperature=0.7)
+    drawn = kernel(w, config, way, threads=2).decode(**asked, follow=past, temperature=0.7)
     at = drawn[..., None].astype(int)
     top = np.take_along_axis(tops, at, -1)[..., 0]
     bottom = top - np.take_along_axis(shares, at, -1)[..., 0]
     off = np.maximum(np.maximum(asked["noise"] - top, bottom - asked["noise"]), 0)
-    assert off.max() < (0.1 if bf16 else 2e-6)
-    assert off.mean() < (1e-3 if bf16 else 1e-9)
+    exact = way == "float32"
+    assert off.max() < (2e-6 if exact else 0.1)
+    assert off.mean() < (1e-9 if exact else 1e-3)
 
 
-@pytest.mark.parametrize("bf16", PRECISIONS)
-def test_a_note_does_not_depend_on_its_batch_order_threads_or_team(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_note_does_not_depend_on_its_batch_order_threads_or_team(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     w, asked = weights(CONFIG), request(CONFIG, batch=TILE + 9)
-    together = WaveNetKernel(w, CONFIG, threads=2, precision=named(bf16)).decode(**asked)
-    turned = WaveNetKernel(w, CONFIG, threads=1, precision=named(bf16)).decode(**{k: v[::-1] for k, v in asked.items()})
+    together = kernel(w, CONFIG, way, threads=2).decode(**asked)
+    turned = kernel(w, CONFIG, way, threads=1).decode(**{k: v[::-1] for k, v in asked.items()})
     np.testing.assert_array_equal(together, turned[::-1])
     for count in range(1, 7):
-        alone = WaveNetKernel(w, CONFIG, threads=1, precision=named(bf16)).decode(
-            **{k: v[3 : 3 + count] for k, v in asked.items()}
-        )
+        alone = kernel(w, CONFIG, way, threads=1).decode(**{k: v[3 : 3 + count] for k, v in asked.items()})
         np.testing.assert_array_equal(together[3 : 3 + count], alone)
     monkeypatch.setattr(kernel_wavenet, "LARGE", 0)
     for threads in (2, 3):
-        np.testing.assert_array_equal(WaveNetKernel(w, CONFIG, threads=threads, precision=named(bf16)).decode(**asked), together)
+        np.testing.assert_array_equal(kernel(w, CONFIG, way, threads=threads).decode(**asked), together)
 
 
 def test_a_rendered_note_is_a_function_of_seed_pitch_and_velocity(codecs: dict[str, WaveNetCodec]) -> None:

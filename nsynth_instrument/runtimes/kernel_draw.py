@@ -11,7 +11,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from ..dsp.mulaw import CLASSES
-from .kernel_simd import LANES, Emitter
+from .kernel_emit import LANES, Emitter
 
 PARTS = CLASSES // LANES
 """Neighbouring classes in one lane."""

@@ -16,8 +16,10 @@ from numba.extending import overload
 from ..dsp.mulaw import CLASSES, ZERO
 from ..nets.wavenet_config import LEAST, MOST
 from .kernel_draw import draw_class
-from .kernel_simd import GATE, KEEP, NOWHERE, PLAIN, RELU, ROWS, multiply, place
+from .kernel_emit import GATE, KEEP, PLAIN, RELU
+from .kernel_simd import NOWHERE, ROWS, kept, multiply, place
 from .kernel_team import done, draw, wait
+from .kernel_tiles import tiles_begin, tiles_end
 
 TOGETHER = 4
 """Notes whose classes one piece of work draws."""
@@ -44,7 +46,8 @@ class Net(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """What some notes need; rows are notes. Kept arrays are as products read them, the others float32.
+    """What some notes need; rows are notes, up to a multiple that products read. Kept arrays are as those read them, the others
+    float32.
 
     told: (notes, conditions) of this frame; folded: the rows of `condition` in the order of the blocks; heard: kept (notes,
     kernel * bands + source); state: residual, then skip; rings: kept (slots, notes, width), each layer's inputs of
@@ -61,23 +64,6 @@ class Tile(NamedTuple):
     skipped: Any
     hidden: Any
     said: Any
-
-
-def kept(value: Any, like: Any) -> Any:
-    """For compiled code: a float32 as the elements of `like` are: itself, or the bits of the nearest bfloat16."""
-    raise NotImplementedError
-
-
-@overload(kept)
-def _kept(value, like):  # type: ignore[no-untyped-def]
-    if like.dtype == types.float32:
-        return lambda value, like: np.float32(value)
-
-    def bits(value, like):  # type: ignore[no-untyped-def]
-        u = np.float32(value).view(np.uint32)
-        return np.uint16((u + np.uint32(0x7FFF) + ((u >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
-
-    return bits
 
 
 def drawn_at(said: Any, band: Any, noise: Any, heat: Any, drawn: Any) -> Any:
@@ -147,6 +133,7 @@ def run_steps(net, tile, team, width, bands, frame, begin, end, source, noise, f
     residual, skip = (width + ROWS - 1) // ROWS, width // ROWS
     taps, one = np.empty(kernel, np.int64), np.empty(1, np.int64)
     ticket, base = draw(team), 0
+    tiles_begin(net.dilated)
 
     blocks = net.condition.shape[0] if begin == 0 else 0
     one[0], following = place(tile.told, 0)
@@ -238,3 +225,4 @@ def run_steps(net, tile, team, width, bands, frame, begin, end, source, noise, f
                 _hear(tile, note, bands, kernel, drawn, follow, noise, source, heat, first, step, t)
             ticket = done(team, ticket)
         base += blocks
+    tiles_end(net.dilated)

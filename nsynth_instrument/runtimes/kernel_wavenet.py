@@ -25,10 +25,12 @@ from ..dsp.mulaw import CLASSES
 from ..errors import BundleError, DeviceError
 from ..nets.wavenet_config import WaveNetConfig
 from .kernel_draw import order
+from .kernel_emit import has_bf16
 from .kernel_encoder import Encoder
-from .kernel_simd import ROWS, aligned, has_bf16, in_blocks, narrowed, pack, stacked, whole
+from .kernel_simd import ROWS, aligned, in_blocks, narrowed, pack, stacked, whole
 from .kernel_steps import Net, Tile, run_steps
 from .kernel_team import Crew
+from .kernel_tiles import AT_ONCE, has_tiles, readable
 
 Floats = npt.NDArray[np.float32]
 
@@ -88,6 +90,7 @@ class WaveNetKernel:
             raise BundleError(f"the kernel runs even widths, not {config.width} and {config.skip}; use --runtime torch")
         self.config, self.bands = config, config.bands
         self.bf16 = precision == "bf16" or (precision == "auto" and has_bf16())
+        self.tiles = self.bf16 and has_tiles()
         self.runtime = f"kernel (CPU, {'bf16' if self.bf16 else 'float32'})"
         self.threads = threads or os.cpu_count() or 1
         self._weights = weights
@@ -100,7 +103,7 @@ class WaveNetKernel:
     @cached_property
     def _encoder(self) -> Encoder:
         with _others():
-            return Encoder(self._half("encoder"), self.config, bf16=self.bf16)
+            return Encoder(self._half("encoder"), self.config, bf16=self.bf16, tiles=self.tiles)
 
     @cached_property
     def _net(self) -> Net:
@@ -113,7 +116,7 @@ class WaveNetKernel:
         layers = [{n: d[f"layers.{i}.{n}"] for n in of_layer} for i in range(c.layers)]
 
         def packed(weight: Floats, **options: bool) -> npt.NDArray[Any]:
-            return pack(weight[:, None] if weight.ndim == 2 else weight, bf16=self.bf16, **options)
+            return pack(weight[:, None] if weight.ndim == 2 else weight, bf16=self.bf16, tiles=self.tiles, **options)
 
         # What goes straight from the first convolution to the skip is one matrix with it.
         first, through = d["start.weight"].astype(np.float64), d["skip_start.weight"].astype(np.float64)
@@ -153,11 +156,12 @@ class WaveNetKernel:
     @property
     def note_bytes(self) -> int:
         """Memory that each note takes while it is decoded; as many as a tile has are at once, on each thread or on all."""
-        one = self._tile(1)
-        return int(sum(a.nbytes for a in one) - one.begins.nbytes)
+        some = self._tile(AT_ONCE)
+        return int(sum(a.nbytes for a in some) - some.begins.nbytes) // AT_ONCE
 
     def _tile(self, notes: int) -> Tile:
         c, item = self.config, np.uint16 if self.bf16 else np.float32
+        notes = readable(notes) if self.tiles else notes
         begins = np.cumsum([0, *((c.kernel - 1) * d + 1 for d in c.dilations)])
         heard = self._net.start.shape[2] * self._net.start.shape[4]
         return Tile(
@@ -168,7 +172,7 @@ class WaveNetKernel:
             rings=aligned((int(begins[-1]), notes, whole(c.width)), item),
             begins=begins,
             gated=aligned((notes, self._net.dilated.shape[1] * ROWS // 2), item),
-            skipped=aligned((notes, whole(c.width + c.skip)), item),
+            skipped=aligned((notes, whole(c.width + whole(c.skip))), item),
             hidden=aligned((notes, whole(c.skip)), item),
             said=aligned((notes, whole(len(self._net.say_bias))), np.float32),
         )
@@ -208,8 +212,8 @@ class WaveNetKernel:
                 for number in range(frames):
                     begin = number * c.steps
                     led = np.ascontiguousarray(source[some, begin : begin + c.steps])
-                    tile.told[:] = told[:, number]
-                    tile.heard[:, at : at + c.source] = narrowed(led[:, 0], self.bf16)
+                    tile.told[: len(led)] = told[:, number]
+                    tile.heard[: len(led), at : at + c.source] = narrowed(led[:, 0], self.bf16)
 
                     def share(board: Any, first: int, last: int, begin: int = begin, led: Any = led) -> None:
                         given = led, noise, past, out, some.start, heat

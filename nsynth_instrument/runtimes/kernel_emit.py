@@ -1,0 +1,180 @@
+"""What the CPU kernel's compiled products are made of: the processor's vectors, and arithmetic on them as instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import llvmlite.binding
+import numba
+import numpy as np
+from llvmlite import ir
+
+
+def features() -> str:
+    """What this processor has, or what Numba is told that it has."""
+    return str(numba.config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten())
+
+
+def has_bf16() -> bool:
+    """Whether products of bfloat16 pairs run here; LLVM before 16 knows them by another signature."""
+    return "+avx512bf16" in features() and llvmlite.binding.llvm_version_info >= (16, 0, 0)
+
+
+def _registers() -> tuple[int, int]:
+    """Floats in a vector, and how many vectors of outputs a block has: as many sums as the registers hold without spilling."""
+    found = features()
+    if "+avx512f" in found:
+        return 16, 4
+    return (8, 2) if "+avx" in found else (4, 4 if "+neon" in found else 2)
+
+
+LANES, VECTORS = _registers()
+
+PLAIN, GATE, RELU, KEEP, KEEP_RELU = range(5)
+"""What becomes of the sums. PLAIN: stored as they are. GATE: the first half is a sigmoid's, the second a tanh's argument, and
+their product is kept for the next product to read; RELU: kept where positive. KEEP, KEEP_RELU: stored as they are, and
+kept with a bias added (where positive)."""
+
+
+class BFloat(ir.Type):  # type: ignore[misc]
+    """llvmlite has no bfloat."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BFloat)
+
+    def __hash__(self) -> int:
+        return hash(BFloat)
+
+
+INT, WORD, SINGLE = ir.IntType(32), ir.IntType(64), ir.FloatType()
+VECTOR, INTS = ir.VectorType(SINGLE, LANES), ir.VectorType(INT, LANES)
+
+
+_LOG2E = 1.4426950408889634
+
+
+@cache
+def _exp_terms(degree: int, least: float = -0.5) -> tuple[float, ...]:
+    """Coefficients, highest first, of 2^f on least..least + 1 with nearly the least greatest relative error of their degree."""
+    f = least + 0.5 + np.cos(np.pi * (np.arange(64) + 0.5) / 64) / 2
+    return tuple(np.polyfit(f, np.exp2(f), degree, w=np.exp2(-f)).tolist())
+
+
+class Emitter:
+    """Vector arithmetic of float32 as instructions."""
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+
+    def all(self, value: float) -> Any:
+        """The same number in every lane."""
+        return ir.Constant(VECTOR, [float(np.float32(value))] * LANES)
+
+    def at(self, base: Any, offset: Any, kind: Any) -> Any:
+        """A pointer to a `kind`, `offset` bytes past an address."""
+        place = self.builder.add(base, offset if isinstance(offset, ir.Value) else WORD(offset))
+        return self.builder.inttoptr(place, kind.as_pointer())
+
+    def load(self, base: Any, offset: Any = 0) -> Any:
+        """A vector from memory."""
+        return self.builder.load(self.at(base, offset, VECTOR), align=4)
+
+    def spread(self, value: Any) -> Any:
+        """A scalar in every lane."""
+        kind = ir.VectorType(value.type, LANES)
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, INT(0))
+        return self.builder.shuffle_vector(one, one, ir.Constant(INTS, [0] * LANES))
+
+    def fused(self, a: Any, b: Any, c: Any) -> Any:
+        """a b + c: rounded once where the processor can."""
+        return self.builder.fadd(self.builder.fmul(a, b, flags=["contract"]), c, flags=["contract"])
+
+    def greater(self, a: Any, b: Any) -> Any:
+        """The greater of two, lane by lane."""
+        return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
+
+    def smaller(self, a: Any, b: Any) -> Any:
+        """The smaller of two, lane by lane."""
+        return self.builder.select(self.builder.fcmp_ordered("<", a, b), a, b)
+
+    def exp2(self, x: Any, degree: int) -> Any:
+        """2^x for |x| < 126."""
+        b, magic = self.builder, self.all(1.5 * 2**23)
+        # The sum's last bits are the nearest whole number, with no conversion.
+        shifted = b.fadd(x, magic)
+        f = b.fsub(x, b.fsub(shifted, magic))
+        terms = _exp_terms(degree)
+        p = self.all(terms[0])
+        for term in terms[1:]:
+            p = self.fused(p, f, self.all(term))
+        power = b.shl(b.bitcast(shifted, INTS), ir.Constant(INTS, [23] * LANES))
+        return b.bitcast(b.add(b.bitcast(p, INTS), power), VECTOR)
+
+    def gate(self, gate: Any, content: Any) -> Any:
+        """sigmoid(gate) tanh(content), absolute error under 1e-6."""
+        b, one, most, least = self.builder, self.all(1), self.all(40), self.all(-40)
+
+        def power(x: Any, by: float) -> Any:
+            return self.exp2(self.greater(self.smaller(b.fmul(x, self.all(by)), most), least), 5)
+
+        s, t = power(gate, -_LOG2E), power(content, -2 * _LOG2E)
+        return b.fdiv(b.fsub(one, t), b.fmul(b.fadd(one, s), b.fadd(one, t)))
+
+    def rough_gate(self, gate: Any, content: Any) -> Any:
+        """sigmoid(gate) tanh(content), absolute error under 2e-4, in half the instructions; AVX-512 only."""
+        b, one, mask = self.builder, self.all(1), ir.IntType(16)
+
+        def known(name: str, *values: Any) -> Any:
+            """An instruction of the processor's own."""
+            kind = ir.FunctionType(VECTOR, [v.type for v in values])
+            return b.call(b.module.declare_intrinsic(f"llvm.x86.avx512.{name}.ps.512", (), kind), values)
+
+        def sigmoid(x: Any, by: float) -> Any:
+            t = b.fmul(x, self.all(-by * _LOG2E))
+            # What is over the next lower whole number; a power of that number is then exact.
+            f = known("mask.reduce", t, INT(1), self.all(0), mask(0xFFFF), INT(4))
+            p = self.all(_exp_terms(3, 0.0)[0])
+            for term in _exp_terms(3, 0.0)[1:]:
+                p = self.fused(p, f, self.all(term))
+            power = known("mask.scalef", p, t, self.all(0), mask(0xFFFF), INT(4))
+            # Infinity, too, has the right reciprocal.
+            return known("rcp14", b.fadd(power, one), self.all(0), mask(0xFFFF))
+
+        return b.fmul(sigmoid(gate, 1), self.fused(sigmoid(content, 2), self.all(2), self.all(-1)))
+
+    def keep(self, value: Any, base: Any, vector: int, bf16: bool) -> None:
+        """Store the vector-th vector of a column as products read it."""
+        b = self.builder
+        if bf16:
+            half = ir.VectorType(BFloat(), LANES)
+            b.store(b.fptrunc(value, half), self.at(base, 2 * LANES * vector, half), align=2)
+        else:
+            b.store(value, self.at(base, 4 * LANES * vector, VECTOR), align=4)
+
+    def finish(self, what: int, sums: Sequence[Any], plain: Any, kept: Any, bias: Any, bf16: bool, begin: int = 0) -> None:
+        """What becomes of a column's sums, the vectors of a block from `begin` on.
+
+        plain, kept, bias: addresses of the block's outputs, of what is kept, and of what is added to that.
+        """
+        b = self.builder
+        if what == GATE:
+            half = len(sums) // 2
+            for v in range(half):
+                gate = self.rough_gate if bf16 else self.gate
+                self.keep(gate(sums[v], sums[v + half]), kept, v, bf16)
+            return
+        for v, total in enumerate(sums, begin):
+            value = total
+            if what != RELU:
+                b.store(total, self.at(plain, 4 * LANES * v, VECTOR), align=4)
+            if what in (KEEP, KEEP_RELU):
+                value = b.fadd(total, self.load(bias, 4 * LANES * v))
+            if what in (RELU, KEEP_RELU):
+                value = self.greater(value, self.all(0))
+            if what != PLAIN:
+                self.keep(value, kept, v, bf16)

@@ -1,0 +1,197 @@
+"""The kernel's products where the processor has AMX: tiles of 16 columns by 16 outputs, 8192 multiply-adds an instruction.
+
+The same blocks as those of `kernel_simd`, of bfloat16; a column's sums are its own row of the tiles, so that here, too, it does
+not depend on the columns beside it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, overload
+
+from .kernel_emit import LANES, VECTORS, WORD, Emitter, features, has_bf16
+
+AT_ONCE = 16
+"""Columns of a tile."""
+
+INPUTS = 32
+"""Inputs of a tile, which come in whole tiles."""
+
+_ROW = 4 * LANES * VECTORS
+"""Bytes from column to column of a block's sums."""
+
+_TILE = 1024
+"""Bytes of a tile."""
+
+_PERMIT, _TILES, _CALL = 0x1023, 18, 158
+"""arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA), by number, as the C library does not know it."""
+
+
+@cache
+def has_tiles() -> bool:
+    """Whether this process may multiply tiles of bfloat16; asks the system for them, which it demands of each process.
+
+    Linux alone: nobody has tried another system's way.
+    """
+    here = sys.platform == "linux" and platform.machine() == "x86_64" and has_bf16()
+    if not here or "+amx-tile" not in features() or "+amx-bf16" not in features():
+        return False
+    ask = ctypes.CDLL(None).syscall
+    ask.restype = ctypes.c_long
+    return bool(ask(ctypes.c_long(_CALL), ctypes.c_long(_PERMIT), ctypes.c_long(_TILES)) == 0)
+
+
+def readable(columns: int) -> int:
+    """How many columns are read where there are so many."""
+    return AT_ONCE if columns <= AT_ONCE else -(-columns // (2 * AT_ONCE)) * 2 * AT_ONCE
+
+
+def _tile(number: int) -> Any:
+    return ir.IntType(8)(number)
+
+
+class _Tiles:
+    """AMX's instructions."""
+
+    def __init__(self, builder: Any) -> None:
+        self.builder, self.pointer = builder, ir.IntType(8).as_pointer()
+
+    def _call(self, name: str, *values: Any) -> None:
+        kind = ir.FunctionType(ir.VoidType(), [v.type for v in values])
+        self.builder.call(self.builder.module.declare_intrinsic(f"llvm.x86.{name}", (), kind), values)
+
+    def _at(self, address: Any) -> Any:
+        return self.builder.inttoptr(address, self.pointer)
+
+    def load(self, tile: int, address: Any, stride: Any) -> None:
+        """16 rows of 64 bytes."""
+        self._call("tileloadd64", _tile(tile), self._at(address), stride)
+
+    def store(self, tile: int, address: Any, stride: Any) -> None:
+        """16 rows of 64 bytes."""
+        self._call("tilestored64", _tile(tile), self._at(address), stride)
+
+    def clear(self, tile: int) -> None:
+        """Zeros."""
+        self._call("tilezero", _tile(tile))
+
+    def dot(self, sums: int, columns: int, weights: int) -> None:
+        """sums (16 columns, 16 outputs) += columns (16, 16 pairs) times weights (16 pairs, 16 outputs)."""
+        self._call("tdpbf16ps", *map(_tile, (sums, columns, weights)))
+
+    def begin(self) -> None:
+        """Eight tiles of 16 rows of 64 bytes."""
+        layout = bytes([1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 8])
+        constant = ir.Constant(ir.ArrayType(ir.IntType(8), len(layout)), bytearray(layout))
+        self._call("ldtilecfg", self.builder.bitcast(cgutils.alloca_once_value(self.builder, constant), self.pointer))
+
+    def end(self) -> None:
+        """Nothing is left in the tiles that the system would have to keep for the thread."""
+        self._call("tilerelease")
+
+
+@intrinsic
+def _begin(typing):  # type: ignore[no-untyped-def]
+    def generate(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
+        _Tiles(builder).begin()
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def _end(typing):  # type: ignore[no-untyped-def]
+    def generate(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
+        _Tiles(builder).end()
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def tiles_begin(packed: Any) -> None:
+    """For compiled code: what a thread does before it multiplies by what is packed for tiles; nothing for other weights."""
+    raise NotImplementedError
+
+
+def tiles_end(packed: Any) -> None:
+    """For compiled code: what a thread does when it has multiplied."""
+    raise NotImplementedError
+
+
+@overload(tiles_begin)
+def _tiles_begin(packed):  # type: ignore[no-untyped-def]
+    return (lambda packed: _begin()) if packed.dtype == types.int16 else (lambda packed: None)
+
+
+@overload(tiles_end)
+def _tiles_end(packed):  # type: ignore[no-untyped-def]
+    return (lambda packed: _end()) if packed.dtype == types.int16 else (lambda packed: None)
+
+
+@intrinsic(prefer_literal=True)
+def tiled_block(  # type: ignore[no-untyped-def]
+    typing, kind, chunks, half, columns, w, taps, count, depth, x_at, x_next, first, first_next, out, out_next, kept, kept_next,
+    bias,
+):  # fmt: skip
+    """A block's outputs of up to 16 columns for each of the chunks, 1 or 2: its first half (0), its second (1) or all (2).
+
+    See `kernel_simd.multiply`; all but counts are addresses and bytes. What lies beyond the columns is read up to the end of
+    the chunks, and has no effect.
+    """
+    signature = types.void(kind, chunks, half, *(types.uintp,) * 14)
+    what, high, which = kind.literal_value, chunks.literal_value, half.literal_value
+    both = [range(VECTORS // 2), range(VECTORS // 2, VECTORS)]
+    # One chunk has all outputs at once; two have half of them each time, so that what is read of either serves two products.
+    parts = both[which : which + 1] or ([range(VECTORS)] if high == 1 else both)
+    told = [v for part in parts for v in part]
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        e, t = Emitter(builder), _Tiles(builder)
+        columns, w, taps, count, depth, x_at, x_next, first, first_next, out, out_next, kept, kept_next, bias = arguments[3:]
+        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), high * AT_ONCE * _ROW))
+        room.align = 64
+        sums = builder.ptrtoint(room, WORD)
+        steps = builder.udiv(depth, WORD(INPUTS // 2))
+        halves = [w, builder.add(w, builder.mul(builder.mul(count, steps), WORD(2 * _TILE)))]
+
+        def chunk(base: Any, step: Any, c: int) -> Any:
+            return builder.add(base, builder.mul(step, WORD(AT_ONCE * c)))
+
+        for part in parts:
+            wide = len(part)
+            for tile in range(high * wide):
+                t.clear(tile)
+            with cgutils.for_range(builder, count, intp=WORD) as tap:
+                x_tap = builder.add(builder.load(e.at(taps, builder.mul(tap.index, WORD(8)), WORD), align=8), x_at)
+                with cgutils.for_range(builder, steps, intp=WORD) as step:
+                    x = builder.add(x_tap, builder.mul(step.index, WORD(2 * INPUTS)))
+                    at = builder.add(builder.mul(tap.index, steps), step.index)
+                    weights = [builder.add(builder.mul(at, WORD(2 * _TILE)), begin) for begin in halves]
+                    for c in range(high):
+                        t.load(4 + c, chunk(x, x_next, c), x_next)
+                        for i in range(wide):
+                            held = 4 + high + i % (4 - high)
+                            if c == 0:
+                                v = part[i]
+                                t.load(held, builder.add(weights[v // 2], WORD(_TILE * (v % 2))), WORD(64))
+                            t.dot(wide * c + i, 4 + c, held)
+            for c in range(high):
+                for i, v in enumerate(part):
+                    t.store(wide * c + i, builder.add(sums, WORD(AT_ONCE * _ROW * c + 4 * LANES * v)), WORD(_ROW))
+
+        with cgutils.for_range(builder, columns, intp=WORD) as column:
+            here = builder.add(sums, builder.mul(column.index, WORD(_ROW)))
+            begin = builder.add(first, builder.mul(column.index, first_next))
+            total = [builder.fadd(e.load(here, 4 * LANES * v), e.load(begin, 4 * LANES * v)) for v in told]
+            plain, keep = (builder.add(a, builder.mul(s, column.index)) for a, s in ((out, out_next), (kept, kept_next)))
+            e.finish(what, total, plain, keep, bias, True, told[0])
+        return context.get_dummy_value()
+
+    return signature, generate
