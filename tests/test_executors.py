@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nsynth_instrument.errors import NsynthError
 from nsynth_instrument.executors.local import Blocks, each, fill
 
 
@@ -38,3 +39,17 @@ def test_each_keeps_the_order_and_raises_what_was_raised() -> None:
     assert list(each(range(50), lambda i: i * i, threads=3)) == [i * i for i in range(50)]
     with pytest.raises(ZeroDivisionError):
         list(each(range(-2, 3), lambda i: 1 // i, threads=3))
+
+
+def test_a_block_that_the_disk_has_spoilt_is_told(tmp_path: Path) -> None:
+    blocks = Blocks(tmp_path, 4)
+    blocks.put(range(4), {"x": np.zeros((4, 1000))})
+    path = tmp_path / "000000-000004.npz"
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 1
+    path.write_bytes(data)
+    assert blocks.done() == [range(4)]
+    with pytest.raises(NsynthError, match=r"000000-000004.npz is damaged .*; remove it and run the same command again"):
+        blocks.get(range(4), "x")
+    with pytest.raises(NsynthError, match="is damaged"):
+        blocks.get(range(4), "y")

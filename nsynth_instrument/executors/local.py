@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import whole
+from ..errors import NsynthError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Raw = TypeVar("Raw")
@@ -56,9 +57,12 @@ class Blocks:
         return run
 
     def get(self, run: range, name: str) -> npt.NDArray[Any]:
-        """One of a run's arrays."""
-        with np.load(self._path(run), allow_pickle=False) as f:
-            array: npt.NDArray[Any] = f[name]
+        """One of a run's arrays. Raises NsynthError when the disk has spoilt it."""
+        try:
+            with np.load(self._path(run), allow_pickle=False) as f:
+                array: npt.NDArray[Any] = f[name]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+            raise NsynthError(f"{self._path(run)} is damaged ({e}); remove it and run the same command again") from e
         return array
 
     def _path(self, run: range) -> Path:
