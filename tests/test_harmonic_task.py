@@ -37,7 +37,7 @@ def test_a_batch_depends_on_its_seed_alone_and_its_loss_is_finite(analysed: list
     assert not torch.equal(once["level"], other["level"])
     figures = task.module()(**once)
     assert all(bool(torch.isfinite(v)) for v in figures.values())
-    assert set(task.validate(task.module().eval())) >= {"loss", "instruments/level", "octave/level", "pitches/attack"}
+    assert set(task.validate(task.module().eval())) >= {"loss", "instruments/level", "octave/level", "strange/level", "pitches/attack"}
 
 
 def test_held_out_pitches_are_never_asked_for(analysed: list[features.Analysed]) -> None:

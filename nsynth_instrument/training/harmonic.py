@@ -115,15 +115,17 @@ class HarmonicTask(Split[Analysed]):
         return int(rng.choice(known))
 
     def validate(self, module: torch.nn.Module) -> dict[str, float]:
-        """Losses on held-out instruments (self), (an octave away), and on held-out pitches of known ones."""
+        """Losses on held-out instruments (self), (an octave away), made strange, and on held-out pitches of known ones."""
         rng = np.random.default_rng(1)
         figures: dict[str, float] = {}
         octave, same, pitches = [], [], []
+        odd: list[dict[str, Any]] = []
         for i in self.held_out:
             for _ in range(max(1, 96 // max(1, len(self.held_out)))):
                 row = int(rng.integers(len(i.index)))
                 first = int(rng.choice([0, 0, 120, 340]))
                 same.append(_plain(i, row, row, first))
+                odd.append(_strange(i, row, first, len(odd)))
                 there = np.flatnonzero(np.abs(i.index["pitch"] - i.index["pitch"][row]) == 12)
                 there = there[i.index["velocity"][there] == i.index["velocity"][row]]
                 if len(there):
@@ -133,7 +135,7 @@ class HarmonicTask(Split[Analysed]):
             if len(held):
                 row = int(rng.choice(held))
                 pitches.append(_plain(i, row, row, int(rng.choice([0, 0, 120, 340]))))
-        for name, items in (("instruments", same), ("octave", octave), ("pitches", pitches)):
+        for name, items in (("instruments", same), ("octave", octave), ("strange", odd), ("pitches", pitches)):
             sums: dict[str, float] = {}
             for at in range(0, len(items), 16):
                 part = items[at : at + 16]
@@ -148,6 +150,13 @@ class HarmonicTask(Split[Analysed]):
 def _plain(i: Analysed, source: int, target: int, first: int) -> dict[str, Any]:
     a, b = i.note(source, first, CROP), i.note(target, first, CROP)
     return item(a, i.index[source], b, i.index[target], first, float(i.index["peak"][target]))
+
+
+def _strange(i: Analysed, row: int, first: int, seed: int) -> dict[str, Any]:
+    about, rng = i.index[row], np.random.default_rng(seed)
+    note = i.note(row, first, CROP)
+    made = Strange.draw(rng)(note, float(about["pitch"]), first, rng)
+    return item(made, about, made, about, first, float(about["peak"]) + float(made.level.max()) - float(note.level.max()))
 
 
 @dataclass(frozen=True, eq=False)
