@@ -87,13 +87,12 @@ def clicks(x: np.ndarray) -> float:
     return float(np.abs(np.diff(x, 3, axis=0)).max(initial=0.0))
 
 
-def write(
-    folder: Path, zones: list[tuple[Zone, np.ndarray]], *, rate: int = RATE, release: float = 0.3, positions: int = 1
-) -> Path:
+def write(folder: Path, zones: list[tuple[Zone, np.ndarray]], *, rate: int = RATE, release: float = 0.3) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for z, x in zones:
         soundfile.write(folder / z.file, x, rate, subtype="FLOAT")
-    SamplePack("w", "w", rate, 32, tuple(z for z, _ in zones), release).save(folder)
+    positions = tuple(sorted({z.position for z, _ in zones}))
+    SamplePack("w", "w", rate, 32, tuple(z for z, _ in zones), release, positions=positions).save(folder)
     return folder
 
 
