@@ -97,22 +97,21 @@ class _Tiles:
         self._call("tilerelease")
 
 
-@intrinsic
-def _begin(typing):  # type: ignore[no-untyped-def]
-    def generate(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
-        _Tiles(builder).begin()
-        return context.get_dummy_value()
+def _switch(what: str) -> Any:
+    """`begin` or `end` of the tiles as a function for compiled code."""
 
-    return types.void(), generate
+    @intrinsic
+    def switch(typing):  # type: ignore[no-untyped-def]
+        def generate(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
+            getattr(_Tiles(builder), what)()
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    return switch
 
 
-@intrinsic
-def _end(typing):  # type: ignore[no-untyped-def]
-    def generate(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
-        _Tiles(builder).end()
-        return context.get_dummy_value()
-
-    return types.void(), generate
+_begin, _end = _switch("begin"), _switch("end")
 
 
 def tiles_begin(packed: Any) -> None:
