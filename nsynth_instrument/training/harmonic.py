@@ -29,9 +29,9 @@ class Recipe:
 
     pairs: how often the encoder hears another note of the instrument than the one asked for; near: of those,
     how often within an octave; jitter: semitones by which a target's pitch is moved; held_pitches: keys of no
-    training note; augment: how often a note is altered; blend: how often two instruments sound as one, or one goes as
-    the other does; strange: how often
-    a note is made one of no instrument; still: how often it stands still, so that what does not move is known as such.
+    training note; augment: how often a note is altered; blend: how often two instruments sound as one, or one goes as the
+    other does; strange: how often a note is made one of no instrument; still: how often it stands still, so that what does not
+    move is known as such.
     """
 
     pairs: float = 0.5
