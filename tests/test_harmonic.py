@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nsynth_instrument.codecs.harmonic import exact, in_tune
-from nsynth_instrument.dsp import detail, timbre
+from nsynth_instrument.dsp import detail, keeping, recalling, timbre
 from nsynth_instrument.dsp.additive import synthesise
 from nsynth_instrument.dsp.fluctuation import enliven
 from nsynth_instrument.dsp.partials import ATTACK, BAND_CENTRES, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for
@@ -172,8 +172,8 @@ def test_another_key_has_the_colour_of_a_detail_but_not_its_tremble() -> None:
     level[:, :20] += (colour + tremble).astype(np.float32)
     noise[:, 30] = -60
     note = Partials(220.0, level, words.offset, noise, words.deviation + 20, words.attack)
-    kept = detail.stack([detail.keep(note, words)])
-    here, third, octave = (detail.recall(kept, 0, 500, away) for away in (0, 4, 12))
+    kept = keeping.stack([keeping.keep(note, words)])
+    here, third, octave = (recalling.recall(kept, 0, 500, away) for away in (0, 4, 12))
     for some, least, most in ((here, 0.95, 1.05), (third, 0.85, 1.0), (octave, 0.7, 0.95)):
         share = some.level[40:370, :20].mean(axis=0) @ colour / (colour @ colour)
         assert least < share < most
@@ -193,20 +193,20 @@ def test_a_sound_that_the_network_does_not_know_keeps_its_colour_at_other_keys()
     level = words.level.copy()
     level[:, :20] += colour.astype(np.float32)
     note = Partials(220.0, level, words.offset, words.noise, words.deviation, words.attack)
-    kept = detail.stack([detail.keep(note, words)])
+    kept = keeping.stack([keeping.keep(note, words)])
     elsewhere = words.level.copy()
     elsewhere[:, :20] += rng.normal(0, 6, 20).astype(np.float32) - 10
-    there = detail.add(replace(words, level=elsewhere), 440.0, [(detail.recall(kept, 0, 500, 12), 1.0)])
+    there = detail.add(replace(words, level=elsewhere), 440.0, [(recalling.recall(kept, 0, 500, 12), 1.0)])
     apart = there.level[60:360, :20] - level[60:360, :20]
     assert np.abs(apart - np.median(apart)).mean() < 2, "an octave away it has the same colour, not what is said there"
     familiar = Partials(220.0, words.level + 1, words.offset, words.noise, words.deviation, words.attack)
-    kept = detail.stack([detail.keep(familiar, words)])
-    assert detail.recall(kept, 0, 500, 12).doubt == 0
+    kept = keeping.stack([keeping.keep(familiar, words)])
+    assert recalling.recall(kept, 0, 500, 12).doubt == 0
     kept["colours"] = kept["colours"][::-1].copy()
     with pytest.raises(DataError, match="damaged"):
-        detail.recall(kept, 0, 500)
+        recalling.recall(kept, 0, 500)
     del kept["colours"], kept["colours_end"]
-    assert detail.recall(kept, 0, 500, 12).doubt == 0, "banks of before know no colours"
+    assert recalling.recall(kept, 0, 500, 12).doubt == 0, "banks of before know no colours"
 
 
 def test_detail_brings_a_note_back_and_its_data_is_checked() -> None:
@@ -217,18 +217,18 @@ def test_detail_brings_a_note_back_and_its_data_is_checked() -> None:
     level[:, :20] += bumps.astype(np.float32)
     sharp = np.linspace(-30, 5, ATTACK, dtype=np.float32)
     note = Partials(220.0, level, words.offset, words.noise + 5, np.float32(4 * np.sin(np.arange(500) / 4)), sharp)
-    kept = detail.stack([detail.keep(note, words), detail.keep(note, words)])
+    kept = keeping.stack([keeping.keep(note, words), keeping.keep(note, words)])
     assert kept["data"].nbytes < 2 * 6000
-    again = detail.add(words, 220.0, [(detail.recall(kept, 1, 500), 1.0)])
+    again = detail.add(words, 220.0, [(recalling.recall(kept, 1, 500), 1.0)])
     assert np.abs(again.level - level)[:, :20].mean() < 0.6
     assert np.abs(again.deviation - note.deviation).mean() < 0.5
     assert np.abs(again.attack - sharp).max() < 0.3
     assert not again.level_sizes.any()
-    half = detail.add(words, 220.0, [(detail.recall(kept, 0, 500), 0.5)])
+    half = detail.add(words, 220.0, [(recalling.recall(kept, 0, 500), 0.5)])
     assert np.abs(half.level - words.level)[:, :20].mean() == pytest.approx(np.abs(bumps).mean() / 2, rel=0.1)
     assert np.allclose(half.level_sizes, words.level_sizes * np.sqrt(0.75))
-    longer = detail.recall(kept, 0, 700)
+    longer = recalling.recall(kept, 0, 700)
     assert len(longer.level) == 700
     kept["data"] = kept["data"][::-1].copy()
     with pytest.raises(DataError, match="damaged"):
-        detail.recall(kept, 0, 500)
+        recalling.recall(kept, 0, 500)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..bundle import Bundle
 from ..dsp import detail as details
-from ..dsp import levels, lockstep, timbre
+from ..dsp import keeping, levels, lockstep, recalling, timbre
 from ..dsp.additive import synthesise
 from ..dsp.analysis import analyse, measure_f0
 from ..dsp.fluctuation import enliven
@@ -106,7 +106,7 @@ class HarmonicCodec:
         """See `Codec.detail`."""
         features = self.analyse(audio, notes)
         said = self.features(codes, notes)
-        return details.stack([details.keep(f, s) for f, s in zip(features, said, strict=True)])
+        return keeping.stack([keeping.keep(f, s) for f, s in zip(features, said, strict=True)])
 
     def features(self, codes: Sequence[Floats], notes: Sequence[Note], *, release: float | None = None) -> list[timbre.Said]:
         """What the network says of each note; `release` in s, by default 1 s before the end (NSynth's notes)."""
@@ -212,7 +212,7 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
     """What was said, with what is known of other notes."""
     found = []
     for k in kept:
-        detail = details.recall(k.detail, k.note, len(said.level), k.away)
+        detail = recalling.recall(k.detail, k.note, len(said.level), k.away)
         found.append((detail if k.at is None else details.read_at(detail, k.at), k.weight))
     return details.add(said, note.hz, found)
 

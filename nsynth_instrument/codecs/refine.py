@@ -35,8 +35,6 @@ HELD = 0.02
 """What the mean square of what is not judged costs, of moving from where it was."""
 BOUND = 3.0
 """Codes lie within this, as the encoder's do."""
-DEPTH = 80.0
-"""dB under a note's peak; what lies lower is as good as silent."""
 
 
 class Differentiable(Protocol):
@@ -85,7 +83,7 @@ class _Loss:
         self.heard, self.peak = heard, float(heard.level.max())
         k = np.arange(1, SLOTS + 1, dtype=np.float32)
         self.k, self.there = k, (k * heard.f0 < HIGHEST).astype(np.float32)
-        self.low = self.peak - DEPTH
+        self.low = self.peak - timbre.DEPTH
         loudest = heard.level.max(axis=1, keepdims=True)
         self.frame = np.clip((loudest - self.peak + 70) / 40, 0.05, 1)
         steady = np.clip((loudest - self.peak + 50) / 40, 0, 1)

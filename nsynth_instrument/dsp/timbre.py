@@ -29,6 +29,9 @@ OFFSETS = 64
 ZONES = 24
 """Points over log frequency at which fluctuation is described."""
 
+DEPTH = 80.0
+"""dB under a note's peak; what lies lower is as good as silent."""
+
 IN = POINTS + BANDS + HEARD + OFFSETS + 1 + PIECES
 ORDERS = 3
 """Sizes that describe a fluctuation: of itself, of its change from frame to frame, of the change of that."""

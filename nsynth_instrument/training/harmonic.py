@@ -19,8 +19,6 @@ from .split import Split
 from .strange import Strange
 
 CROP = 160
-FLOOR = 80.0
-"""dB under a note's peak; what lies lower is as good as silent."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +278,7 @@ class WithLoss(torch.nn.Module):
         k = torch.arange(1, SLOTS + 1, device=level.device)
         there = (k[None] * f0[:, None] < HIGHEST)[:, None].float()
         peak = peak[:, None, None]
-        low = peak - FLOOR
+        low = peak - timbre.DEPTH
         loudest = level.amax(dim=2, keepdim=True)
         # Each slot counts by how far the louder of truth and guess stands over the floor; frames by their loudest partial.
         weight = ((torch.maximum(level, says.detach()) - low) / 30).clamp(0.02, 1) * there
