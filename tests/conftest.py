@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import json
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,3 +136,28 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Sound]":
     import engines
 
     return engines.sounds(tmp_path_factory.mktemp("packs"))
+
+
+@pytest.fixture(scope="session")
+def flute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of three looped tones."""
+    import livepacks
+
+    return livepacks.make(tmp_path_factory.mktemp("p") / "flute", pitches=(48, 60, 72), looped=True, seconds=1.5, release=0.2)
+
+
+@pytest.fixture(scope="session")
+def _done(_model: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import plans
+
+    folder = tmp_path_factory.mktemp("packs") / "pack"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSYNTH_INSTRUMENT_HOME", str(_model.folder.parent.parent))
+        plans.run(plans.PLAN, folder)
+    return folder
+
+
+@pytest.fixture
+def done(_done: Path, model: Bundle, tmp_path: Path) -> Path:
+    """A finished pack of plans.PLAN, to be looked at or changed."""
+    return Path(shutil.copytree(_done, tmp_path / "pack"))

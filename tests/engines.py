@@ -42,6 +42,13 @@ def play(engine: Engine, *words: int, seconds: float = 0.0) -> np.ndarray:
     return out
 
 
+def fill(engine: Engine, blocks: int = 8) -> np.ndarray:
+    """The sound of the next blocks of 1024 frames, float32 (frames, 2)."""
+    out = np.zeros((1024 * blocks, 2), np.float32)
+    engine.fill(out)
+    return out
+
+
 def on(key: int, velocity: int = 100, channel: int = 0) -> int:
     return 0x90 | channel | key << 8 | velocity << 16
 
