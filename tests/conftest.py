@@ -1,16 +1,17 @@
 """A whole small model of the real kind, with random weights: what `render` needs, in a tenth of a second.
 
-Also what to know of a run that does not come to its end: a failure is shown at once, and the test that runs is named in a file.
+Also how tests share the processors: a file's tests stay together, and a failure is shown at once.
 """
 
 import os
 
-# As the command line has it, before NumPy is loaded: products by two threads round otherwise than by one.
+# As the command line has it, before NumPy is loaded: products by two threads round otherwise than by one. PyTorch's, too:
+# tests run side by side, and threads that wait for one another take the time of those that work.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
 import shutil
-from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,22 +35,33 @@ settings.register_profile("any machine", settings.default, deadline=None, suppre
 settings.load_profile("any machine")
 
 
-def pytest_runtest_logstart(nodeid: str) -> None:
-    """For scripts/test, which says where the interpreter died."""
-    if "NSYNTH_RUNNING" in os.environ:
-        Path(os.environ["NSYNTH_RUNNING"]).write_text(f"{nodeid}\n")
+TOGETHER = {"live": ("test_live",), "wavenet": ("test_kernel", "test_runtimes", "test_guided", "test_wavenet", "test_magenta")}
+"""Files whose tests one worker has, in one process: they share a sound server, or what takes 20 s to compile."""
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure is shown when it happens: what pytest says at the end is lost if the interpreter dies, or the run is cut short."""
-    report = yield
-    terminal = item.config.pluginmanager.get_plugin("terminalreporter")
-    if report.failed and terminal:
-        terminal.ensure_newline()
-        terminal.section(f"{report.when} of {item.nodeid} failed")
-        report.toterminal(terminal._tw)
-    return report
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What a file's tests share is made once, by the worker that has them all."""
+    file = item.path.stem
+    group = next((name for name, begins in TOGETHER.items() if file.startswith(begins)), file)
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_AtOnce(config), "at once")
+
+
+class _AtOnce:
+    """A failure is shown when it happens: what pytest says at the end is lost if the run is cut short."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal:
+            terminal.ensure_newline()
+            terminal.section(f"{report.when} of {report.nodeid} failed")
+            report.toterminal(terminal._tw)
 
 
 def instrument(name: str, *, family: str = "flute", seed: int = 0, frames: int = 125) -> Instrument:
