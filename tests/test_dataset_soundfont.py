@@ -2,11 +2,11 @@ import struct
 
 import numpy as np
 import pytest
-from soundfonts import PERIOD, chunk, tone, write_small, write_soundfont
+from soundfonts import PERIOD, chunk, tone, write_small, write_soundfont, write_zoned
 
 from nsynth_instrument.dataset import gm
 from nsynth_instrument.dataset.example import FAMILIES, SOURCES
-from nsynth_instrument.dataset.sf2 import Preset, presets
+from nsynth_instrument.dataset.sf2 import Preset, presets, sounding, zones
 from nsynth_instrument.dataset.soundfont import Player
 from nsynth_instrument.errors import DataError, NsynthError
 from nsynth_instrument.notes import Note, hz
@@ -52,13 +52,88 @@ def test_names_and_places_that_no_midi_message_reaches(tmp_path):
     path.write_bytes(chunk(b"RIFF", b"sfbk" + chunk(b"LIST", b"pdta" + chunk(b"phdr", phdr))))
     assert presets(path) == (Preset(0, 0, "Bad Name\xe9"), Preset(0, 5, "Program 5"))
     path.write_bytes(chunk(b"RIFF", b"sfbk" + chunk(b"LIST", b"pdta" + chunk(b"phdr", phdr[:-1]))))
-    with pytest.raises(DataError, match="damaged preset list"):
+    with pytest.raises(DataError, match=r"damaged phdr list"):
         presets(path)
 
 
 def test_missing_soundfont_is_told(tmp_path):
     with pytest.raises(DataError, match="cannot read the soundfont"):
         presets(tmp_path / "none.sf2")
+
+
+KEYS, VELOCITIES, INSTRUMENT, SAMPLE, LOOPED = 43, 44, 41, 53, (54, 1)
+HARMONICS = (1, 2, 3, 5)
+
+
+def span(low, high):
+    return low | high << 8
+
+
+@pytest.fixture(scope="module")
+def zoned(tmp_path_factory):
+    """Four samples, each one harmonic, so that what sounds can be heard; zones that overlap, that nothing reaches, and mistakes."""
+    waves = [0.2 * np.sin(np.arange(PERIOD * 40) * 2 * np.pi * h / PERIOD) for h in HARMONICS]
+    upper = (KEYS, span(60, 127))
+    instruments = [
+        [[LOOPED], [(KEYS, span(0, 64)), (SAMPLE, 0)], [upper, (VELOCITIES, span(0, 80)), (SAMPLE, 1)], [upper, (VELOCITIES, span(81, 127)), (SAMPLE, 2)]],
+        [[LOOPED, (SAMPLE, 3)]],
+        [[(KEYS, span(0, 60)), LOOPED], [(SAMPLE, 0)], [(KEYS, span(50, 100)), (SAMPLE, 1)]],  # the global zone has a range
+        [[LOOPED], [(SAMPLE, 0)], [(KEYS, span(0, 60))], [(SAMPLE, 1)]],  # a zone of nothing
+        [[LOOPED, (KEYS, span(0, 60)), (SAMPLE, 0)], [(VELOCITIES, span(0, 64)), (KEYS, span(0, 60)), LOOPED, (SAMPLE, 1)]],  # ranges too late
+        [[LOOPED], [(SAMPLE, 0), (KEYS, span(0, 60))], [(KEYS, span(61, 50)), (SAMPLE, 1)], [(SAMPLE, 2)]],  # later still; backwards
+    ]
+    heads = [
+        (0, 0, "Layers", [[(17, 0)], [(KEYS, span(40, 100)), (INSTRUMENT, 0)], [(VELOCITIES, span(100, 127)), (INSTRUMENT, 1)]]),
+        (0, 6, "Global range", [[(KEYS, span(0, 60))], [(INSTRUMENT, 1)], [(KEYS, span(50, 100)), (INSTRUMENT, 0)]]),
+        *((0, i, f"Instrument {i}", [[(INSTRUMENT, i)]]) for i in range(1, len(instruments))),
+    ]
+    return write_zoned(tmp_path_factory.mktemp("zoned") / "zoned.sf2", waves, instruments, heads)
+
+
+def test_the_samples_of_a_note_are_those_that_fluidsynth_plays(zoned):
+    found = {}
+    with Player(zoned) as player:
+        for preset in presets(zoned):
+            player.select(preset.bank, preset.program)
+            for note in (Note(k, v) for k in (30, 50, 55, 62, 80, 102) for v in (40, 100)):
+                spectrum = np.abs(np.fft.rfft(player.play(note)[48000:96000] * np.hanning(48000)))
+                at = [round(hz(note.pitch) * h) for h in HARMONICS]
+                heard = [i for i, f in enumerate(at) if spectrum[f - 3 : f + 4].max() > 1]
+                assert sounding(zones(zoned, preset), note) == heard, (preset, note)
+                found[preset.program, note.pitch, note.velocity] = heard
+    assert found[0, 30, 40] == []
+    assert found[0, 30, 100] == [3]
+    assert found[0, 62, 40] == [0, 1]
+    assert found[0, 62, 100] == [0, 2, 3]
+
+
+def test_a_preset_without_zones_and_one_that_is_not_there(zoned, tmp_path):
+    silent = write_zoned(tmp_path / "silent.sf2", [], [], [(0, 0, "Nothing", []), (0, 1, "Global", [[(17, 0)]])])
+    assert [zones(silent, p) for p in presets(silent)] == [(), ()]
+    with pytest.raises(DataError, match="no preset at bank 1, program 5"):
+        zones(zoned, Preset(1, 5, "None"))
+
+
+def test_every_damaged_byte_of_the_zones_is_harmless_or_told_in_a_sentence(zoned, tmp_path):
+    whole = zoned.read_bytes()
+    bad, refused = tmp_path / "bad.sf2", set()
+    for place in range(whole.index(b"pdta") - 8, len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        bad.write_bytes(data)
+        try:
+            found = [zones(bad, p) for p in presets(bad)]
+        except DataError as e:
+            refused.add(str(e).partition("which")[0].removeprefix(f"{bad} "))
+            continue
+        assert all(0 <= z.sample < len(HARMONICS) and len(z.keys) and len(z.velocities) for some in found for z in some)
+    assert {f"has damaged {what}, " for what in ("presets", "preset zones", "instruments", "instrument zones")} <= refused
+
+
+def test_zones_that_multiply_are_refused_at_once(tmp_path):
+    many = write_zoned(tmp_path / "many.sf2", [tone()], [[[(SAMPLE, 0)]] * 300], [(0, 0, "Many", [[(INSTRUMENT, 0)]] * 300)])
+    with pytest.raises(DataError, match="more than 65536 zones in preset 'Many'"):
+        zones(many, presets(many)[0])
 
 
 def test_every_program_has_one_family_and_source():

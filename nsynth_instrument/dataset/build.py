@@ -29,6 +29,7 @@ from ..errors import DataError, NsynthError, UsageError
 from .example import FAMILIES, SOURCES, SPLITS, Example
 from .nsynth import read_listing, read_wav, write_listing, write_wav
 from .plan import BuildPlan, Job
+from .sf2 import sounding, zones
 
 CEILING = 10 ** (-1 / 20)
 """Peak of an instrument's loudest note: -1 dBFS."""
@@ -84,6 +85,7 @@ def render(job: Job, folder: Path) -> Iterator[tuple[Example, Audio]]:
     from .qualities import estimate
     from .soundfont import Player
 
+    places = zones(job.soundfont, job.preset)
     with Player(job.soundfont) as player:
         player.select(job.preset.bank, job.preset.program)
         sounds = [(note, player.play(note, rate=job.rate)) for note in job.grid]
@@ -113,6 +115,7 @@ def render(job: Job, folder: Path) -> Iterator[tuple[Example, Audio]]:
                 "soundfont": job.soundfont.name,
                 "bank": job.preset.bank,
                 "program": job.preset.program,
+                "samples": sounding(places, note),
             },
         )
         yield example, sound

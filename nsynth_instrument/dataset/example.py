@@ -53,7 +53,7 @@ class Example:
     note, instrument: numbers unique in a set; pitch, velocity: 0..127; sample_rate: Hz; qualities: ten of 0 and 1 in the
     order of QUALITIES; instrument_family, instrument_source: places in FAMILIES and SOURCES; split: the folder that holds
     it, or nothing; path: the sound's own file, or nothing where it lies in a record; extra: other keys of examples.json
-    (preset_name, soundfont, bank, program of a build).
+    (preset_name, soundfont, bank, program and samples, by their places in the soundfont, of a build).
     """
 
     note_str: str
