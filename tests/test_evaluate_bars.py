@@ -11,13 +11,17 @@ from click.testing import CliRunner
 from nsynth_instrument.audio import resample
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.cli import cli
+from nsynth_instrument.dataset.example import Example
 from nsynth_instrument.dataset.nsynth import Dataset
 from nsynth_instrument.dsp.pitch import cents_off
 from nsynth_instrument.dsp.steadiness import movement
-from nsynth_instrument.evaluate.bars import same
-from nsynth_instrument.evaluate.recordings import draw, hear, held_out, readable
+from nsynth_instrument.evaluate.away import another, away, same
+from nsynth_instrument.evaluate.movements import movements
+from nsynth_instrument.evaluate.own import distances
+from nsynth_instrument.evaluate.recordings import draw, hear, held_out, new_key, of_sketch, readable
 from nsynth_instrument.evaluate.tones import steady
 from nsynth_instrument.notes import hz
+from nsynth_instrument.runtimes import open_codec
 
 RATE = 48000
 
@@ -73,6 +77,17 @@ def test_the_same_recording_at_another_key_is_told_from_another_one() -> None:
     assert not same(vibrato.astype(np.float32), up, RATE), "the same key and timbre, but not the same wave"
 
 
+def example(pitch: int, **extra: object) -> Example:
+    return Example(f"a-{pitch:03d}-100", 0, "a", 0, pitch, 100, RATE, (0,) * 10, 0, 0, lambda: steady(220, RATE, 1), extra=extra)
+
+
+def test_notes_that_say_their_samples_are_of_one_recording_if_they_share_one() -> None:
+    assert another(example(60, samples=[12, 13]), example(63, samples=[14, 15])) is True
+    assert another(example(60, samples=[12, 13]), example(63, samples=[13, 14])) is False
+    for said in ({}, {"samples": []}, {"samples": "1"}, {"samples": [[1]]}, {"samples": 1}):
+        assert another(example(60, samples=[1]), example(63, **said)) is None, said
+
+
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = {"train": [("flute_acoustic_000", 2)], "test": [("string_acoustic_000", 8), ("organ_acoustic_000", 6)]}
@@ -106,6 +121,59 @@ def test_a_recording_is_heard_in_tune(notes: Path) -> None:
     assert heard.audio.shape == (4 * RATE,)
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flute and a lead of programs that the sketch heard, trained on, and a vibraphone and an electric piano, held out."""
+    said = {"flute_a": 73, "lead_b": 81, "mallet_c": 11, "keyboard_d": 5}
+    splits = {"train": [("flute_a", 2), ("lead_b", 9)], "test": [("mallet_c", 5), ("keyboard_d", 4)]}
+    return nsynthset.make(tmp_path_factory.mktemp("set"), splits=splits, pitches=range(22, 100, 4), programs=said)
+
+
+def test_bars_are_asked_of_what_the_sketch_heard_and_all_the_rest_stands_beside(model: Bundle, programs: Path) -> None:
+    data = list(Dataset.open(programs))
+    told: list[str] = []
+    codec = open_codec(model, "auto", threads=1)
+    found = {b.what: b for b in (*distances(codec, data, 3, 0, told.append), *away(codec, data, 3, 0, told.append))}
+    asked = {what for what, b in found.items() if b.holds is not None}
+    assert asked == {
+        "LSD, held-out pitches of the sketch's programs",
+        "LSD of a bank note at its own key, with details, held-out pitches of the sketch's programs",
+        "LSD, held-out instruments, clear pitch, keys 28 to 94",
+        "LSD, +12 semitones from one note of the sketch's programs",
+        "LSD, -12 semitones from one note of the sketch's programs",
+    }, "and no two keys are three semitones apart"
+    beside = {w for w in found if w not in asked}
+    assert beside == {
+        "LSD, held-out pitches", "LSD, held-out instruments", "LSD, +12 semitones from one note", "LSD, -12 semitones from one note",
+        "LSD of a bank note at its own key, with details, held-out instruments",
+    }  # fmt: skip
+    assert all(found[w].bar == found[w].lab == "" for w in beside)
+
+
+def test_a_key_of_the_same_sample_is_no_other_recording(model: Bundle, tmp_path: Path) -> None:
+    data = Dataset.open(nsynthset.make(tmp_path, splits={"test": [("organ_b", 6)]}, pitches=range(60, 75, 3), programs={"organ_b": 19}))
+    found = {b.what: b for b in away(open_codec(model, "auto", threads=1), list(data), 9, 0, lambda _: None)}
+    for interval in ("+3", "-3"):
+        what = f"LSD, {interval} semitones from one note, while held"
+        assert (found[what].notes, found[what].holds) == (4, None)
+        assert (found[f"{what}, of another recording"].notes, found[f"{what}, of another recording"].holds) == (2, False)
+
+
+def test_what_the_sketch_heard(programs: Path) -> None:
+    data = list(Dataset.open(programs))
+    assert {e.instrument_str for e in data if of_sketch(e)} == {"flute_a", "lead_b", "mallet_c"}
+    assert {e.pitch for e in data if of_sketch(e)} == set(range(30, 95, 4))
+    assert {(e.instrument_str, e.pitch) for e in data if of_sketch(e) and new_key(e)} == {(n, k) for n in ("flute_a", "lead_b") for k in (46, 66, 86)}
+    assert not of_sketch(example(60, program=73, bank=8)) and not of_sketch(example(60)) and not of_sketch(example(60, program=[73]))
+
+
+def test_detuned_oscillators_are_asked_for_their_beating_alone(model: Bundle, programs: Path) -> None:
+    rows = list(movements(open_codec(model, "auto", threads=1), list(Dataset.open(programs)), 2, 0, lambda _: None))
+    assert [r.what for r in rows] == ["frame jitter of flute", "vibrato of flute", "frame jitter of saw lead"]
+    assert [r.holds is not None for r in rows] == [False, True, True]
+    assert all(r.notes == 2 for r in rows)
+
+
 def test_evaluate_voice_prints_and_writes_every_bar(model: Bundle, notes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = CliRunner().invoke(cli, ["evaluate", "harmonic", "--data", str(notes), "--voice", "--notes", "2", "--out", str(out)])
@@ -116,7 +184,7 @@ def test_evaluate_voice_prints_and_writes_every_bar(model: Bundle, notes: Path, 
         assert float(rows[what]["here"].split()[0]) > 6, "a random network has learned nothing"
         assert rows[what]["reached"] == "no"
     # Details put back what the network did not say, even if it said nothing.
-    assert float(rows["LSD of a bank note at its own key, with details"]["here"].split()[0]) < 5
+    assert float(rows["LSD of a bank note at its own key, with details, held-out instruments"]["here"].split()[0]) < 5
     assert float(rows["f0 error over 88 keys, median"]["here"].split()[0]) < 1
     assert rows["f0 error over 88 keys, median"]["reached"] in ("yes", "no")
     assert float(rows["notes within 10 cents, keys 28 to 96"]["here"].split()[0]) == 100

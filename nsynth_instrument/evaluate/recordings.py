@@ -20,6 +20,12 @@ SECONDS = 4.0
 """Of a note that are heard; NSynth's length, released after three."""
 HELD_OUT_KEYS = (46, 66, 86)
 """Keys of no training note, by the recipes of `training`."""
+PROGRAMS = (
+    *(0, 4, 8, 11, 12, 19, 21, 24, 30, 33, 38, 40, 42, 45, 48, 52, 56, 57),
+    *(61, 65, 68, 71, 73, 75, 81, 88, 104, 108),
+)  # fmt: skip
+"""General MIDI programs, of bank 0, that the sketch heard whose figures the bars are from, and the keys:"""
+KEYS = range(28, 95)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +94,26 @@ def readable(e: Example, tell: Callable[[str], object]) -> bool:
 def held_out(e: Example) -> bool:
     """Whether a note's instrument was kept from training; a set without splits is held out whole."""
     return e.split != "train"
+
+
+def new_key(e: Example) -> bool:
+    """Whether a note's key was kept from training, and its instrument was not."""
+    return not held_out(e) and e.pitch in HELD_OUT_KEYS
+
+
+def tells_programs(data: Iterable[Example]) -> bool:
+    """Whether a set says which General MIDI programs its notes are."""
+    return any("program" in e.extra for e in data)
+
+
+def of_sketch(e: Example) -> bool:
+    """Whether a note is of a program and at a key that the sketch heard."""
+    return e.extra.get("program") in PROGRAMS and e.extra.get("bank", 0) == 0 and e.pitch in KEYS
+
+
+def clear(e: Example) -> bool:
+    """Whether its key's pitch stands out of a note, which is read for it."""
+    return bool(np.isfinite(cents_off(e.audio(), e.sample_rate, e.pitch)))
 
 
 def instrument_of(codec: Codec, heard: Sequence[Recording], name: str = "heard") -> Instrument:

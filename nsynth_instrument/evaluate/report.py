@@ -13,7 +13,7 @@ import numpy as np
 
 from ..audio import whole
 from ..picture import Picture, write_png
-from .bars import Bar
+from .bar import Bar
 from .interpolation import Figure
 from .table import PUBLISHED, Row
 
