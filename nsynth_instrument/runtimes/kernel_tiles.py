@@ -154,7 +154,9 @@ def tiled_block(  # type: ignore[no-untyped-def]
     def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
         e, t = Emitter(builder), _Tiles(builder)
         columns, w, taps, count, depth, x_at, x_next, first, first_next, out, out_next, kept, kept_next, bias = arguments[3:]
-        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), high * AT_ONCE * _ROW))
+        # Not Numba's `alloca_once`: that fills with zeros, which LLVM takes seconds to optimise byte by byte.
+        with builder.goto_entry_block():
+            room = builder.alloca(ir.ArrayType(ir.IntType(8), high * AT_ONCE * _ROW))
         room.align = 64
         sums = builder.ptrtoint(room, WORD)
         steps = builder.udiv(depth, WORD(INPUTS // 2))
