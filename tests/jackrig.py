@@ -171,6 +171,10 @@ class App:
     def stop(self) -> int:
         """Ask it to end, and wait until it has said its last word; its exit code."""
         self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait until it ends, and what it said last has been read: on a busy machine that is later; its exit code."""
         code = self.process.wait(LIMIT)
         self._talk.join(LIMIT)
         return code

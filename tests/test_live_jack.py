@@ -236,7 +236,7 @@ def test_a_song_is_played_to_its_end(jack: None, packs: Path, tmp_path: Path) ->
     song.tracks.append(mido.MidiTrack([mido.Message("note_on", note=60, velocity=99), mido.Message("note_off", note=60, time=480)]))
     song.save(tmp_path / "s.mid")
     with App(*FLAT, str(packs / "plain"), "--midi-file", str(tmp_path / "s.mid"), "--record", str(tmp_path / "t.wav"), midi=()) as app:
-        assert app.process.wait(jackrig.LIMIT) == 0
+        assert app.ended() == 0
     assert "1 notes" in app.text()
     take, rate = soundfile.read(tmp_path / "t.wav")
     on = np.flatnonzero(np.abs(take[:, 0]) > 0.1)
@@ -288,7 +288,7 @@ def test_the_computer_keyboard_plays_under_the_live_line(jack: None, packs: Path
         jackrig.wait(lambda: seen("gain +1 dB"), "the line does not show the gain")
         assert sum("voices" in line for line in screen.display) == 1
         os.write(ours, b"\x1b")
-        assert app.process.wait(jackrig.LIMIT) == 0
+        assert app.ended() == 0
         assert seen("2 notes, 0 stolen")
         assert not seen("voices"), "the line is left behind"
         assert not screen.cursor.hidden
