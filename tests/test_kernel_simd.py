@@ -30,7 +30,7 @@ def runs(kind: int):  # type: ignore[no-untyped-def]
 
     @njit
     def run(packed, taps, x_next, first, out, kept, bias, half):  # type: ignore[no-untyped-def]
-        tiles_begin(packed)
+        tiles_begin(packed, len(out))
         for b in range(packed.shape[0]):
             r = ROWS * b
             at = place(bias, r)[0]

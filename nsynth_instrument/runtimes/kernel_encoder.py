@@ -174,7 +174,7 @@ def _layers(net, team, heard, x, around, loud, hidden):  # type: ignore[no-untyp
     """All layers over a whole sound; every thread of the team calls this with arrays of its own after x."""
     _, steps, rows = x.shape
     ticket, base = draw(team), 0
-    tiles_begin(net.dilated)
+    tiles_begin(net.dilated, AT_ONCE)
     for g in range(len(net.groups)):
         begin, end, apart = net.groups[g]
         beyond = net.dilations[begin:end].sum()

@@ -133,7 +133,7 @@ def run_steps(net, tile, team, width, bands, frame, begin, end, source, noise, f
     residual, skip = (width + ROWS - 1) // ROWS, width // ROWS
     taps, one = np.empty(kernel, np.int64), np.empty(1, np.int64)
     ticket, base = draw(team), 0
-    tiles_begin(net.dilated)
+    tiles_begin(net.dilated, notes)
 
     blocks = net.condition.shape[0] if begin == 0 else 0
     one[0], following = place(tile.told, 0)

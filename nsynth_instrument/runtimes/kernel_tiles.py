@@ -50,7 +50,7 @@ def has_tiles() -> bool:
 
 def readable(columns: int) -> int:
     """How many columns are read where there are so many."""
-    return AT_ONCE if columns <= AT_ONCE else -(-columns // (2 * AT_ONCE)) * 2 * AT_ONCE
+    return columns if columns <= AT_ONCE else -(-columns // (2 * AT_ONCE)) * 2 * AT_ONCE
 
 
 def _tile(number: int) -> Any:
@@ -86,36 +86,46 @@ class _Tiles:
         """sums (16 columns, 16 outputs) += columns (16, 16 pairs) times weights (16 pairs, 16 outputs)."""
         self._call("tdpbf16ps", *map(_tile, (sums, columns, weights)))
 
-    def begin(self) -> None:
-        """Eight tiles of 16 rows of 64 bytes."""
+    def begin(self, columns: Any) -> None:
+        """Eight tiles of rows of 64 bytes: those of sums and the first of columns have as many as there are columns, at most 16.
+
+        With two of columns, 16 are needed; each row costs time, and takes nothing from the others.
+        """
         layout = bytes([1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 8])
         constant = ir.Constant(ir.ArrayType(ir.IntType(8), len(layout)), bytearray(layout))
-        self._call("ldtilecfg", self.builder.bitcast(cgutils.alloca_once_value(self.builder, constant), self.pointer))
+        room = self.builder.bitcast(cgutils.alloca_once_value(self.builder, constant), self.pointer)
+        few = self.builder.icmp_unsigned("<", columns, columns.type(AT_ONCE))
+        rows = self.builder.trunc(self.builder.select(few, columns, columns.type(AT_ONCE)), ir.IntType(8))
+        for tile in range(5):
+            self.builder.store(rows, self.builder.gep(room, [WORD(48 + tile)]))
+        self._call("ldtilecfg", room)
 
     def end(self) -> None:
         """Nothing is left in the tiles that the system would have to keep for the thread."""
         self._call("tilerelease")
 
 
-def _switch(what: str) -> Any:
-    """`begin` or `end` of the tiles as a function for compiled code."""
+@intrinsic
+def _begin(typing, columns):  # type: ignore[no-untyped-def]
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        _Tiles(builder).begin(arguments[0])
+        return context.get_dummy_value()
 
-    @intrinsic
-    def switch(typing):  # type: ignore[no-untyped-def]
-        def generate(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
-            getattr(_Tiles(builder), what)()
-            return context.get_dummy_value()
-
-        return types.void(), generate
-
-    return switch
+    return types.void(types.uintp), generate
 
 
-_begin, _end = _switch("begin"), _switch("end")
+@intrinsic
+def _end(typing):  # type: ignore[no-untyped-def]
+    def generate(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
+        _Tiles(builder).end()
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
-def tiles_begin(packed: Any) -> None:
-    """For compiled code: what a thread does before it multiplies by what is packed for tiles; nothing for other weights."""
+def tiles_begin(packed: Any, columns: Any) -> None:
+    """For compiled code: what a thread does before it multiplies so many columns, or any number from AT_ONCE on, by what is
+    packed for tiles; nothing for other weights."""
     raise NotImplementedError
 
 
@@ -125,8 +135,10 @@ def tiles_end(packed: Any) -> None:
 
 
 @overload(tiles_begin)
-def _tiles_begin(packed):  # type: ignore[no-untyped-def]
-    return (lambda packed: _begin()) if packed.dtype == types.int16 else (lambda packed: None)
+def _tiles_begin(packed, columns):  # type: ignore[no-untyped-def]
+    if packed.dtype == types.int16:
+        return lambda packed, columns: _begin(columns)
+    return lambda packed, columns: None
 
 
 @overload(tiles_end)
