@@ -20,8 +20,8 @@ from nsynth_instrument.errors import BundleError, DeviceError, MissingExtra, Nsy
 from nsynth_instrument.nets.wavenet import WaveNet  # noqa: E402
 from nsynth_instrument.nets.wavenet_config import WaveNetConfig  # noqa: E402
 from nsynth_instrument.notes import Note  # noqa: E402
-from nsynth_instrument.runtimes import RUNTIMES, kernel_wavenet, open_codec  # noqa: E402
-from nsynth_instrument.runtimes.kernel_emit import has_bf16  # noqa: E402
+from nsynth_instrument.runtimes import RUNTIMES, kernel_emit, kernel_wavenet, open_codec  # noqa: E402
+from nsynth_instrument.runtimes.kernel_emit import has_bf16, pairs_pay  # noqa: E402
 from nsynth_instrument.runtimes.kernel_tiles import has_tiles  # noqa: E402
 from nsynth_instrument.runtimes.kernel_wavenet import TILE, WaveNetKernel  # noqa: E402
 
@@ -98,8 +98,17 @@ def follow(config: WaveNetConfig, batch: int = 5, frames: int = 3) -> np.ndarray
 
 
 def test_each_says_what_it_runs_on(codecs: dict[str, WaveNetCodec]) -> None:
-    precision = "bf16" if has_bf16() else "float32"
+    precision = named(has_tiles() or pairs_pay())
     assert [codecs[r].runtime for r in RUNTIMES] == [f"kernel (CPU, {precision})", "onnx (CPU)", "torch (CPU)"]
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor multiplies no bf16")
+@pytest.mark.parametrize(("tiles", "name", "bf16"), [(True, "sapphirerapids", True), (False, "sapphirerapids", False), (False, "znver5", True)])
+def test_bf16_is_taken_where_it_is_faster(monkeypatch: pytest.MonkeyPatch, tiles: bool, name: str, bf16: bool) -> None:
+    monkeypatch.setattr(kernel_wavenet, "has_tiles", lambda: tiles)
+    monkeypatch.setattr(kernel_emit.numba.config, "CPU_NAME", name)
+    network = WaveNetKernel({}, CONFIG)
+    assert (network.runtime, network.tiles) == (f"kernel (CPU, {named(bf16)})", tiles)
 
 
 def test_codes_agree(codecs: dict[str, WaveNetCodec]) -> None:

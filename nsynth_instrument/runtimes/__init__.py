@@ -26,7 +26,7 @@ def open_codec(
     """The bundle's codec on a runtime. `auto` takes torch for CUDA, ONNX Runtime for other accelerators, else the kernel;
     on its own it takes CUDA for a WaveNet alone, since the other voices are quick.
 
-    precision: of what a WaveNet's products read; `auto` is bf16 in the kernel where the processor multiplies it in pairs,
+    precision: of what a WaveNet's products read; `auto` is bf16 in the kernel where that is faster (AMX's tiles, AMD's pairs),
     else float32. Raises UnknownName for another runtime, device or precision, MissingExtra where the runtime's packages are not
     installed, DeviceError where a GPU is asked for and missing, BundleError where the model is damaged.
     """

@@ -25,7 +25,7 @@ from ..dsp.mulaw import CLASSES
 from ..errors import BundleError, DeviceError
 from ..nets.wavenet_config import WaveNetConfig
 from .kernel_draw import order
-from .kernel_emit import has_bf16
+from .kernel_emit import has_bf16, pairs_pay
 from .kernel_encoder import Encoder
 from .kernel_simd import ROWS, aligned, in_blocks, narrowed, pack, stacked, whole
 from .kernel_steps import Net, Tile, run_steps
@@ -79,7 +79,7 @@ class WaveNetKernel:
         threads: int | None = None,
         precision: str = "auto",
     ) -> None:
-        """precision: "float32" or "bf16", of what products read; "auto" takes bf16 where the processor multiplies it in pairs.
+        """precision: "float32" or "bf16", of what products read; "auto" takes bf16 where that is faster.
 
         Raises BundleError for a network whose widths the kernel cannot run, DeviceError where bf16 is asked for and the
         processor has none. `encode` and `decode` raise BundleError at their first call for weights that are not the network's.
@@ -89,7 +89,7 @@ class WaveNetKernel:
         if config.width % 2 or config.skip % 2:
             raise BundleError(f"the kernel runs even widths, not {config.width} and {config.skip}; use --runtime torch")
         self.config, self.bands = config, config.bands
-        self.bf16 = precision == "bf16" or (precision == "auto" and has_bf16())
+        self.bf16 = precision == "bf16" or (precision == "auto" and (has_tiles() or pairs_pay()))
         self.tiles = self.bf16 and has_tiles()
         self.runtime = f"kernel (CPU, {'bf16' if self.bf16 else 'float32'})"
         self.threads = threads or os.cpu_count() or 1
