@@ -44,6 +44,20 @@ def test_levels_offsets_and_noise_are_those_of_the_sound() -> None:
     assert note.noise[middle, 30:].mean() == pytest.approx(density, abs=0.5)
 
 
+def test_noise_is_neither_a_tremolo_nor_later_than_it_sounds() -> None:
+    """A short window takes the one for noise, a long one says noise before and after it is there."""
+    trembling = tone(hz(45), [0.3, 0.2, 0.1]) * (1 + 0.5 * np.sin(2 * np.pi * 3 * SECONDS)).astype(np.float32)
+    middle = slice(60, 190)
+    short, both = (analyse(trembling, 45, noise_periods=p).noise[middle, :12].mean() for p in ((16.0,), (16.0, 40.0)))
+    assert both < short - 6
+
+    burst = 1e-2 * np.random.default_rng(0).standard_normal(len(SECONDS), dtype=np.float32) * (SECONDS < 1)
+    burst += tone(hz(45), [0.3])
+    after = slice(round(1.09 * RATE / HOP), round(1.14 * RATE / HOP))
+    long, both = (analyse(burst, 45, noise_periods=p).noise[after, 20:].mean() for p in ((40.0,), (16.0, 40.0)))
+    assert both < long - 3
+
+
 def test_silence_before_the_window_does_not_halve_the_onset() -> None:
     note = analyse(tone(hz(69), [0.5]), 69)
     assert note.level[0, 0] == pytest.approx(20 * np.log10(0.5), abs=1.0)

@@ -18,12 +18,14 @@ from .partials import ATTACK, BAND_EDGES, HIGHEST, HOP, PIECES, QUIETEST, RATE, 
 
 
 def analyse(
-    audio: Floats, pitch: float, *, f0: float | None = None, sine_periods: float = 4.0, noise_periods: float = 16.0
-) -> Partials:
+    audio: Floats, pitch: float, *, f0: float | None = None, sine_periods: float = 4.0,
+    noise_periods: tuple[float, ...] = (16.0, 40.0),
+) -> Partials:  # fmt: skip
     """Features of a mono note at RATE whose sounding pitch is near MIDI `pitch`; its onset is at frame 0.
 
     f0 in Hz is measured within +-80 cents of the pitch unless given. Windows last that many periods, but
-    at least 1024 samples for sines (2048 for noise).
+    at least 1024 samples for sines (2048 for noise). What swells or trembles counts as noise in a short window, what begins
+    or ends in a long one: noise is the least that windows of several lengths find.
     """
     audio = np.ascontiguousarray(audio, dtype=np.float32)
     frames = -(-len(audio) // HOP)
@@ -32,7 +34,8 @@ def analyse(
     slots = slots_for(f0)
     spectra, size, share = _spectra(audio, frames, HOP, sine_periods * RATE / f0, 1024)
     amplitude, frequency = _peaks(spectra, size, share, f0, slots)
-    density, above = _noise(audio, frames, f0, noise_periods)
+    found = [_noise(audio, frames, f0, periods) for periods in noise_periods]
+    density, above = np.minimum.reduce([d for d, _ in found]), found[0][1]
     # The noise under a peak takes part in it; three times its mean power is what a peak search finds in noise alone.
     per_bin = size * 0.375 * RATE / 2 * (2 / (0.5 * size)) ** 2
     under = density[:, 1 : slots + 1] * per_bin

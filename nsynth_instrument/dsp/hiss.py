@@ -24,7 +24,7 @@ def floors(audio: Floats, pitch: float) -> Floats:
     Both are mean powers over the held part of the note; the noise is what lies between harmonics (`analysis.analyse`).
     """
     held = audio[int(FROM * RATE) : int(TO * RATE)]
-    density = (10 ** (analyse(held, pitch, noise_periods=PERIODS).noise / 10)).mean(axis=0)
+    density = (10 ** (analyse(held, pitch, noise_periods=(PERIODS,)).noise / 10)).mean(axis=0)
     level = float(np.mean(np.square(held, dtype=np.float64)))
     return np.asarray(10 * np.log10(np.maximum(density * np.diff(BAND_EDGES), 1e-20) / max(level, 1e-20)), dtype=np.float32)
 
