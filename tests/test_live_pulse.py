@@ -33,6 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         conf.write_text("</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n")
         monkeypatch.setenv("ALSA_CONFIG_PATH", str(conf))
         monkeypatch.setenv("PULSE_SERVER", f"unix:{folder}/native")
+        monkeypatch.setattr(jackrig, "SERVER", "nowhere")  # JACK comes before ALSA, and another's tests may have one now
         for name in ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PULSE_STATE_PATH"):
             monkeypatch.setenv(name, short)
         yield folder
