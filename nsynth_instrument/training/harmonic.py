@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ..dsp import timbre
-from ..dsp.partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, PIECES, QUIETEST, SILENCE, SLOTS, Partials
+from ..dsp.partials import ATTACK, BAND_CENTRES, BAND_EDGES, BANDS, HIGHEST, PIECES, QUIETEST, SILENCE, SLOTS, Partials
 from ..nets.harmonic import Harmonic, HarmonicConfig
 from .features import FRAMES, Analysed
 from .loop import Batch
@@ -19,6 +19,11 @@ from .split import Split
 from .strange import Strange
 
 CROP = 160
+
+CLEAN = -40.0
+"""dB re a note's loudest partial; a band of noise that lies lower is as good as free of it (`dsp.hiss`)."""
+HISS = 3.0
+"""What noise that is said too loud in a clean band costs, of what it costs elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Recipe:
     held_pitches: tuple[int, ...] = (46, 66, 86)
     augment: float = 0.5
     blend: float = 0.2
-    strange: float = 0.3
+    strange: float = 0.1
     still: float = 0.05
 
 
@@ -253,12 +258,15 @@ def collate(items: Sequence[dict[str, Any]]) -> Batch:
 class WithLoss(torch.nn.Module):
     """The network and what it is judged by: decibels of partials, cents, decibels of noise."""
 
+    widths: torch.Tensor
+
     outer = ("net.hear", "net.code", "net.say")
     """First and last layers, whose rows are not alike."""
 
     def __init__(self, net: Harmonic) -> None:
         super().__init__()
         self.net = net
+        self.register_buffer("widths", torch.from_numpy(10 * np.log10(np.diff(BAND_EDGES))).float(), persistent=False)
 
     def forward(
         self, heard: torch.Tensor, heard_told: torch.Tensor, told: torch.Tensor, told_fast: torch.Tensor,
@@ -296,7 +304,10 @@ class WithLoss(torch.nn.Module):
 
         hush = peak - 110
         audible = ((torch.maximum(noise, bands.detach()) - hush) / 30).clamp(0.1, 1)
-        by_noise = ((torch.maximum(bands, hush) - torch.maximum(noise, hush)).abs() * audible).mean()
+        over = torch.maximum(bands, hush) - torch.maximum(noise, hush)
+        # What is heard of noise where there should be none is hiss, of a band too quiet nothing.
+        clean = noise + self.widths < peak + CLEAN
+        by_noise = (torch.where(clean & (over > 0), HISS * over, over.abs()) * audible).mean()
         steady = ((loudest - peak + 50) / 40).clamp(0, 1)[:, :, 0]
         by_cents = ((cents - deviation).abs().clamp(max=60) * steady).mean()
         # What is faint wavers with the noise around it, which is played beside it: the loud partials tell how the sound does.
