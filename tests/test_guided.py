@@ -189,7 +189,7 @@ def test_it_learns_how_loud_noise_is(task: GuidedTask) -> None:
     optimiser = torch.optim.AdamW(net.parameters(), 1e-2)
     before = task.validate(net.eval())
     net.train()
-    for step in range(30):
+    for step in range(100):
         loss = net(**task.batch(np.random.default_rng(step), 4))["loss"]
         optimiser.zero_grad()
         loss.backward()
