@@ -13,7 +13,8 @@ from nsynthset import make  # noqa: E402
 from nsynth_instrument.dsp.partials import ATTACK, Partials  # noqa: E402
 from nsynth_instrument.nets.harmonic import HarmonicConfig  # noqa: E402
 from nsynth_instrument.training import features  # noqa: E402
-from nsynth_instrument.training.harmonic import CROP, Alteration, HarmonicTask, Recipe, blend, crossed, stilled  # noqa: E402
+from nsynth_instrument.training.alteration import Alteration, blend, crossed, stilled  # noqa: E402
+from nsynth_instrument.training.harmonic import CROP, HarmonicTask, Recipe  # noqa: E402
 from nsynth_instrument.training.strange import Strange  # noqa: E402
 
 SMALL = HarmonicConfig(encoder=32, encoder_dilations=(1,), slow=32, slow_dilations=(1,), fast=32, fast_dilations=(1,))

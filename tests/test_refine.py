@@ -48,7 +48,8 @@ def misses(heard: Partials, note: Note, codes: np.ndarray) -> dict[str, float]:
     """What training would say of a whole note that is decoded from codes."""
     torch = pytest.importorskip("torch")
     from nsynth_instrument.nets.harmonic import Harmonic
-    from nsynth_instrument.training.harmonic import WithLoss, collate, item
+    from nsynth_instrument.training.harmonic import collate, item
+    from nsynth_instrument.training.harmonic_loss import WithLoss
 
     net, row = Harmonic(), {"pitch": note.pitch, "velocity": note.velocity}
     net.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in load_file(bundle.find("harmonic").path("weights.safetensors")).items()})

@@ -1,9 +1,9 @@
 """Codes refined by analysis-by-synthesis: moved, by gradient, to where the decoder says what was heard.
 
 An encoder answers at once, for sounds of the kinds that it has learned; where a sound is of no such kind there are better codes
-than its answer. From that, Adam (Kingma & Ba 2015) goes down the loss of `training.harmonic`: levels, offsets, noise and common
-pitch. Fluctuation and attack are held where the encoder's codes had them, and the codes near their start: what fits one key too
-well no longer carries to others.
+than its answer. From that, Adam (Kingma & Ba 2015) goes down the loss of `training.harmonic_loss`: levels, offsets, noise and
+common pitch. Fluctuation and attack are held where the encoder's codes had them, and the codes near their start: what fits one
+key too well no longer carries to others.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ def _smoothing(frames: int) -> Floats:
 
 
 class _Loss:
-    """`training.harmonic.WithLoss` of one whole note, as its gradient: levels, offsets, noise and common pitch."""
+    """`training.harmonic_loss.WithLoss` of one whole note, as its gradient: levels, offsets, noise and common pitch.
+
+    Noise that is said too loud costs no more than else: here that made no note freer of hiss.
+    """
 
     def __init__(self, heard: Partials) -> None:
         self.heard, self.peak = heard, float(heard.level.max())

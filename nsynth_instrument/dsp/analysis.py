@@ -34,7 +34,8 @@ def analyse(
     slots = slots_for(f0)
     spectra, size, share = _spectra(audio, frames, HOP, sine_periods * RATE / f0, 1024)
     amplitude, frequency = _peaks(spectra, size, share, f0, slots)
-    found = [_noise(audio, frames, f0, periods) for periods in noise_periods]
+    # Of high notes the windows are one.
+    found = [_noise(audio, frames, f0, n) for n in {_size(periods * RATE / f0, 2048) for periods in noise_periods}]
     density, above = np.minimum.reduce([d for d, _ in found]), found[0][1]
     # The noise under a peak takes part in it; three times its mean power is what a peak search finds in noise alone.
     per_bin = size * 0.375 * RATE / 2 * (2 / (0.5 * size)) ** 2
@@ -111,12 +112,17 @@ def _deviation(amplitude: Floats, frequency: Floats, f0: float, k: Floats) -> Fl
     return np.where(bottom > 1e-12, top / np.maximum(bottom, 1e-12), 0).astype(np.float32)
 
 
+def _size(wanted: float, least: int) -> int:
+    """Samples of a window: an even number that is transformed fast."""
+    size = int(scipy.fft.next_fast_len(max(int(wanted), least), real=True))
+    return size + size % 2
+
+
 def _spectra(
     audio: Floats, frames: int, step: int, wanted: float, least: int
 ) -> tuple[npt.NDArray[np.complex64], int, Floats]:
     """Unwindowed spectra (frames, size // 2 + 1) centred on multiples of `step`; size; share of a Hann window after 0."""
-    size = scipy.fft.next_fast_len(max(int(wanted), least), real=True)
-    size += size % 2
+    size = _size(wanted, least)
     padded = np.concatenate([np.zeros(size // 2, np.float32), audio, np.zeros(size + step, np.float32)])
     view = np.lib.stride_tricks.sliding_window_view(padded, size)[::step][:frames]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
@@ -174,14 +180,12 @@ def _peaks(spectra, size, share, f0, slots):  # type: ignore[no-untyped-def]
     return amplitude, frequency
 
 
-def _noise(audio: Floats, frames: int, f0: float, periods: float) -> tuple[Floats, int]:
+def _noise(audio: Floats, frames: int, f0: float, size: int) -> tuple[Floats, int]:
     """One-sided density (frames, slots + 1) around 0 and each harmonic up to HIGHEST, and the number of those harmonics.
 
-    Under SLOTS the mean of the lower half of a slot's bins, scaled to the mean of noise alone; above, where
-    no oscillator takes the tone away, the plain mean.
+    size: samples of a window. Under SLOTS the mean of the lower half of a slot's bins, scaled to the mean of noise alone; above,
+    where no oscillator takes the tone away, the plain mean.
     """
-    size = scipy.fft.next_fast_len(max(int(periods * RATE / f0), 2048), real=True)
-    size += size % 2
     padded = np.concatenate([audio, np.zeros(max(0, 2 * size - len(audio)), np.float32)])
     # A quarter of a window is step enough: what lies between is interpolated.
     every = max(1, min(8, round(size / 4 / HOP)))
