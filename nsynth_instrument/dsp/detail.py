@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 
 from . import timbre
 from .cosines import seamless, spans
-from .partials import ATTACK, PIECES, Floats, slots_for
+from .partials import ATTACK, BANDS, PIECES, Floats, slots_for
 
 
 @dataclass(frozen=True, eq=False)
 class Detail:
-    """One note's: level (frames, SLOTS) dB, noise (frames, BANDS) dB, offset (frames, SLOTS), deviation (frames,) cents, attack
-    (ATTACK,) dB; quick: the share that it has of what moves fast; colour: levels that were said of the known note, means over
+    """One note's: level (frames, its slots) dB, noise (frames, BANDS) dB, offset (frames, some slots), deviation (frames,) cents,
+    attack (ATTACK,) dB; quick: the share that it has of what moves fast; colour: levels that were said of the known note, means over
     onset, sustain and release in dB (3, n), for another key to have too by `doubt`; None where it is none; swing: logarithms of
     how much more levels moved than was said, and their two differences (ORDERS,).
     """
@@ -45,20 +46,19 @@ def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Fl
     level, noise, offset, deviation = said.level.copy(), said.noise.copy(), said.offset.copy(), said.deviation.copy()
     attack, swing = said.attack.copy(), np.zeros(timbre.ORDERS, np.float32)
     for d, weight in details:
-        each = np.asarray(weight, np.float32)
-        w = each[..., None]
-        level[:, :n] += w * d.level[:, :n]
+        each = np.full(len(level), weight, np.float32)
+        _add(level, d.level, each, n)
         if d.swing is not None:
             swing += np.float32(each.mean()) * d.swing
         if d.doubt:
             same = min(n, d.colour.shape[1]) if d.colour is not None else 0
-            level[:, :same] += np.float32(d.doubt) * w * _likened(said.level, d, same)
-        noise += w * d.noise
-        offset[:, :n] += w * d.offset[:, :n]
+            _add(level, _likened(said.level, d, same), np.float32(d.doubt) * each, same)
+        _add(noise, d.noise, each, BANDS)
+        _add(offset, d.offset, each, n)
         deviation += each * d.deviation
-        attack += np.atleast_1d(each)[: ATTACK // PIECES].mean() * d.attack
+        attack += each[: ATTACK // PIECES].mean() * d.attack
     rest = np.float32(np.sqrt(max(0.0, 1 - share**2)))
-    offset = np.clip(offset, -0.5, 0.5)
+    np.clip(offset, -0.5, 0.5, out=offset)
     sizes = said.level_sizes * (rest * np.exp(swing))[:, None]
     return timbre.Said(level, offset, noise, deviation, sizes, said.pitch_sizes * rest, attack)
 
@@ -82,7 +82,27 @@ def read_at(detail: Detail, at: Floats) -> Detail:
     low = np.clip(at.astype(int), 0, max(0, len(detail.level) - 2))
     high = np.minimum(low + 1, len(detail.level) - 1)
     part = np.clip(at - low, 0, 1).astype(np.float32)
-    two = part[:, None]
-    level, noise, offset = (x[low] * (1 - two) + x[high] * two for x in (detail.level, detail.noise, detail.offset))
+    level, noise, offset = (_between(x, low, high, part) for x in (detail.level, detail.noise, detail.offset))
     deviation = detail.deviation[low] * (1 - part) + detail.deviation[high] * part
     return replace(detail, level=level, noise=noise, offset=offset, deviation=deviation)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add(total, part, weight, n):  # type: ignore[no-untyped-def]
+    """Add the first n columns of part (frames, some), as far as it has them, to those of total: each frame times its weight."""
+    n = min(n, part.shape[1])
+    for t in range(len(total)):
+        to, what, w = total[t, :n], part[t, :n], weight[t]
+        for k in range(n):
+            to[k] += w * what[k]
+
+
+@numba.njit(nogil=True, cache=True)
+def _between(x, low, high, part):  # type: ignore[no-untyped-def]
+    """Rows (len(low), n) of x (frames, n) between those two."""
+    out = np.empty((len(low), x.shape[1]), np.float32)
+    for t in range(len(low)):
+        a, b, p = x[low[t]], x[high[t]], part[t]
+        for k in range(x.shape[1]):
+            out[t, k] = a[k] + (b[k] - a[k]) * p
+    return out

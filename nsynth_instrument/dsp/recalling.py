@@ -36,15 +36,14 @@ def recall(kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int, 
         raise DataError("the bank's details are damaged; install or export the model again")
     parts = np.split(flat, np.cumsum(sizes))
     q_level, q_noise, q_offset, q_attack = (part.reshape(shape) for part, shape in zip(parts, shapes, strict=False))
-    level, offset = np.zeros((frames, SLOTS), np.float32), np.zeros((frames, SLOTS), np.float32)
     size, swing, colour = _colour(kept, note, n)
     doubt = fading.doubt(away, size) if colour is not None else 0.0
     fade = fading.shares(fading.LEVEL, away).copy()
     fade[np.cumsum((0, *LEVEL.counts[:2])), 0] = fading.colour(away, size)
-    level[:, :n] = LEVEL.unpack(q_level * fade, frames)
+    level = LEVEL.unpack(q_level * fade, frames)
     if away:
         seamless(level)
-    offset[:, :BENT] = OFFSET.unpack(q_offset * fading.shares(fading.OFFSET, away), frames)
+    offset = OFFSET.unpack(q_offset * fading.shares(fading.OFFSET, away), frames)
     pitch = parts[4].astype(np.float32) / 2
     deviation = np.interp(np.linspace(0, len(pitch) - 1, frames), np.arange(len(pitch)), pitch)
     noise = NOISE.unpack(_moved(q_noise, away) * fading.shares(fading.NOISE, away), frames)
