@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from nsynth_instrument.dsp import partials
-from nsynth_instrument.dsp.additive import noise_bands, synthesise
+from nsynth_instrument.dsp.additive import noise_bands, synthesise, tones
 from nsynth_instrument.dsp.analysis import analyse, measure_f0
 from nsynth_instrument.dsp.distance import log_spectral_distance
 from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE
+from nsynth_instrument.dsp.thinning import thinned
 from nsynth_instrument.notes import hz
 
 SECONDS = np.arange(2 * RATE) / RATE
@@ -113,6 +114,16 @@ def test_an_attack_ends_without_a_click() -> None:
     end = ATTACK * HOP // PIECES
     steps = np.abs(np.diff(loud, n=2))
     assert steps[end - 100 : end + 100].max() < 1.3 * steps[end + 2000 : end + 6000].max()
+
+
+def test_tones_at_a_lower_rate_are_the_same_sound() -> None:
+    note = analyse(tone(220.0, [0.3, 0.2, 0.1]), 57)
+    note = replace(note, level=note.level[:, :3], offset=note.offset[:, :3])
+    phase = np.random.default_rng(0).random(3)
+    full, few = tones(note, phase), tones(note, phase, thin=8)
+    assert np.abs(thinned(full, 3) - few)[20:-20].max() < 1e-3 * np.abs(few).max()
+    loud = np.sin(2 * np.pi * 19000 * np.arange(RATE) / RATE)
+    assert np.abs(thinned(loud, 1))[20:-20].max() < 2e-4, "what would fold back is stopped"
 
 
 def test_silence_is_analysed_without_a_warning() -> None:

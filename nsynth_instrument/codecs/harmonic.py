@@ -15,11 +15,11 @@ import numpy.typing as npt
 from ..bundle import Bundle
 from ..dsp import detail as details
 from ..dsp import keeping, levels, lockstep, recalling, timbre
-from ..dsp.additive import synthesise
+from ..dsp.additive import synthesise, tones
 from ..dsp.analysis import analyse, measure_f0
 from ..dsp.fluctuation import enliven
 from ..dsp.partials import HOP, RATE, Partials, silenced
-from ..dsp.pitch import cents_off
+from ..dsp.pitch import cents_off, thinness
 from ..notes import Note
 from . import Among, Kept, Mixed
 from .refine import Differentiable, refined
@@ -218,13 +218,14 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
 
 
 def sounding(note: Partials, pitch: float) -> float:
-    """Hz at which a note sounds, as a report says it (`cents_off`: all of it counts alike); by its energy where that is deaf.
+    """Hz at which a note of ten harmonics sounds, as a report says it (`cents_off`: all of it counts alike); by its energy where
+    that is deaf.
 
     By energy, what a struck note does in its first moments counts most: its middle was up to 8 cents off then.
     """
-    audio = synthesise(note, np.random.default_rng(0), noise=False)
-    off = cents_off(audio, RATE, pitch)
-    return note.f0 * 2 ** (off / 1200) if np.isfinite(off) else measure_f0(audio, pitch)
+    phase, times = np.random.default_rng(0).random(note.level.shape[1]), thinness(RATE, note.f0)
+    off = cents_off(tones(note, phase, thin=2**times), RATE / 2**times, pitch)
+    return note.f0 * 2 ** (off / 1200) if np.isfinite(off) else measure_f0(tones(note, phase), pitch)
 
 
 def in_tune(note: Partials, pitch: float) -> Partials:

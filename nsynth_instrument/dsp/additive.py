@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from .partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, HOP, PIECES, RATE, Floats, Partials
+from .normal import normal
+from .partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, HOP, PIECES, RATE, SILENCE, Floats, Partials, slots_for
+from .wide import wide
 
 
 def synthesise(
@@ -20,8 +24,7 @@ def synthesise(
 ) -> Floats:
     """Audio (frames * HOP,) at RATE. Phases come from `rng`, plus `turned` in turns (SLOTS,); noise from `hiss`, else `rng`."""
     phase = rng.random(note.level.shape[1]) + (0.0 if turned is None else turned)
-    out = np.zeros(len(note) * HOP, np.float32)
-    _oscillators(note.level, note.offset, note.deviation, note.f0, phase, out)
+    out = tones(note, phase)
     if noise:
         out += noise_bands(note.noise, hiss or rng)
     if note.attack is not None:
@@ -33,45 +36,55 @@ def synthesise(
     return out
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def _oscillators(level, offset, deviation, f0, phase, out):  # type: ignore[no-untyped-def]
-    """Add all oscillators to `out`: amplitude and frequency linear within a hop, phase continuous, in turns.
+def tones(note: Partials, phase: npt.NDArray[np.float64], *, thin: int = 1) -> Floats:
+    """The oscillators alone, from `phase` in turns (SLOTS,) on: audio (frames * HOP / thin,) at RATE / thin.
 
-    -cos(2 pi x) is a polynomial in |x - round(x)| - 1/4, of error below 1e-8: no table, no recurrence, all SIMD.
+    What lies above half of that rate must be left out of the note.
     """
-    frames, slots = level.shape
-    hop = 384
-    quiet = level.max() - np.float32(90.0)
+    n = slots_for(10 / 11 * note.f0)  # with those that are bent down from above
+    level, rate = note.level[:, :n], RATE / thin
+    common = note.f0 / rate * np.exp2(note.deviation.astype(np.float64) / 1200)
+    turns = np.arange(1, level.shape[1] + 1) * common[:, None] + note.offset[:, :n] * (note.f0 / rate)
+    amplitude = np.exp(level * np.float32(np.log(10) / 20))
+    amplitude[level < SILENCE + 1] = 0
+    out = np.zeros(len(note) * HOP // thin, np.float32)
+    _oscillators(amplitude, turns, phase.copy(), 10 / rate, 21000 / rate, out)
+    return out
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+def _oscillators(amplitude, turns, phase, lowest, highest, out):  # type: ignore[no-untyped-def]
+    """Add all oscillators to `out`: amplitude and turns a sample (frames, n) linear within a hop, phase (n,) continuous, in turns.
+
+    cos(2 pi x) is a polynomial in the square of x - round(x), of error below 1e-6: no table, no recurrence, all SIMD.
+    """
+    wide()
+    frames, slots = amplitude.shape
+    hop = len(out) // frames
+    quiet = amplitude.max() * np.float32(10 ** (-90 / 20))
     ramp = np.arange(hop).astype(np.float32)
-    c1, c3, c5 = np.float32(6.28318516), np.float32(-41.341655), np.float32(81.601003)
-    c7, c9 = np.float32(-76.549756), np.float32(39.536491)
+    c0, c1, c2 = np.float32(-0.9999992), np.float32(19.738981), np.float32(-64.92866)
+    c3, c4, c5 = np.float32(85.27162), np.float32(-58.790493), np.float32(21.071106)
     for t in range(frames):
         u = min(t + 1, frames - 1)
-        base0 = f0 * 2.0 ** (deviation[t] / 1200.0)
-        base1 = f0 * 2.0 ** (deviation[u] / 1200.0)
         chunk = out[t * hop : (t + 1) * hop]
         for k in range(slots):
-            f_0 = (k + 1) * base0 + offset[t, k] * f0
-            f_1 = (k + 1) * base1 + offset[u, k] * f0
-            w0 = f_0 / 48000.0
-            w1 = f_1 / 48000.0
-            if (level[t, k] > quiet or level[u, k] > quiet) and 10.0 < f_0 < 21000.0 and 10.0 < f_1 < 21000.0:
-                a0 = np.float32(10.0 ** (level[t, k] / 20.0)) if level[t, k] > -129.0 else np.float32(0.0)
-                a1 = np.float32(10.0 ** (level[u, k] / 20.0)) if level[u, k] > -129.0 else np.float32(0.0)
-                slope = np.float32((a1 - a0) / hop)
-                p = np.float32(phase[k])
-                w = np.float32(w0)
-                bend = np.float32((w1 - w0) * 0.5 / hop)
+            a0, a1, w0, w1 = amplitude[t, k], amplitude[u, k], turns[t, k], turns[u, k]
+            if max(a0, a1) > quiet and lowest < w0 < highest and lowest < w1 < highest:
+                p, w = np.float32(phase[k]), np.float32(w0)
+                slope, bend = np.float32((a1 - a0) / hop), np.float32((w1 - w0) * 0.5 / hop)
                 for s in range(hop):
                     n = ramp[s]
                     x = p + n * (w + bend * n)
-                    x = abs(x - np.floor(x + np.float32(0.5))) - np.float32(0.25)
+                    x -= np.rint(x)
                     y = x * x
-                    chunk[s] += (a0 + slope * n) * x * (c1 + y * (c3 + y * (c5 + y * (c7 + y * c9))))
+                    chunk[s] += (a0 + slope * n) * (c0 + y * (c1 + y * (c2 + y * (c3 + y * (c4 + y * c5)))))
             phase[k] = (phase[k] + (w0 + w1) * 0.5 * hop) % 1.0
 
 
 _SIZE = 1024
+_TOGETHER = 64
+"""Windows that are worked on at once: as many as stay in cache."""
 
 
 def noise_bands(density: Floats, rng: np.random.Generator) -> Floats:
@@ -79,23 +92,29 @@ def noise_bands(density: Floats, rng: np.random.Generator) -> Floats:
 
     White noise cut into sqrt-Hann windows of 1024, shaped by frame, windowed again and overlap-added.
     """
-    frames = len(density)
-    bins = np.arange(_SIZE // 2 + 1) * RATE / _SIZE
-    at = np.clip(np.interp(bins, BAND_CENTRES, np.arange(BANDS)), 0, BANDS - 1)
-    low = np.minimum(at.astype(int), BANDS - 2)
-    part = (at - low).astype(np.float32)
-    magnitude = density[:, low] * (1 - part) + density[:, low + 1] * part
-    magnitude = np.exp(magnitude * np.float32(np.log(10) / 20)) * np.float32(np.sqrt(RATE / 2))
-    magnitude[:, bins > HIGHEST] = 0
-    magnitude[:, 0] = 0
-    white = rng.standard_normal(frames * HOP + _SIZE, dtype=np.float32)
-    window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_SIZE) / _SIZE)).astype(np.float32)
+    frames, (window, spread) = len(density), _tables()
+    white = normal(rng, frames * HOP + _SIZE)
     cut = np.lib.stride_tricks.sliding_window_view(white, _SIZE)[::HOP][:frames]
-    shaped = scipy.fft.irfft(scipy.fft.rfft(cut * window, axis=1) * magnitude, _SIZE, axis=1)
+    heard = slice(1, 1 + spread.shape[1])
     out = np.zeros(frames * HOP + _SIZE, np.float32)
+    for first in range(0, frames, _TOGETHER):
+        some = slice(first, first + _TOGETHER)
+        spectra = scipy.fft.rfft(cut[some] * window, axis=1)
+        spectra[:, heard] *= np.exp(density[some] @ spread)
+        spectra[:, 0] = spectra[:, heard.stop :] = 0
+        overlap_add(scipy.fft.irfft(spectra, _SIZE, axis=1, overwrite_x=True), window, out[first * HOP :])
     # Overlapping Hann windows at this hop sum to SIZE / 2 / HOP in power as in amplitude squared.
-    overlap_add(shaped, window * np.float32(1 / (_SIZE / 2 / HOP)), out)
+    out *= np.float32(np.sqrt(RATE / 2) / (_SIZE / 2 / HOP))
     return out[_SIZE // 2 : _SIZE // 2 + frames * HOP]
+
+
+@cache
+def _tables() -> tuple[Floats, Floats]:
+    """The window; logarithms of amplitude in its bins up to HIGHEST, but for the first, of bands in dB (BANDS, bins)."""
+    window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_SIZE) / _SIZE))
+    bins = np.arange(1, int(HIGHEST * _SIZE / RATE) + 1) * RATE / _SIZE
+    spread = np.stack([np.interp(bins, BAND_CENTRES, one) for one in np.eye(BANDS)]) * (np.log(10) / 20)
+    return window.astype(np.float32), spread.astype(np.float32)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+
+from .thinning import halvings, thinned
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,6 +25,7 @@ HEARD = 3.0
 SKIP = 0.05
 """s left out at the start, where an attack has no pitch yet."""
 BLOCK = 1024
+_REACH = 2 ** (WITHIN / 1200) - 1
 
 
 def cents_off(audio: Floats, rate: float, pitch: float) -> float:
@@ -33,38 +37,61 @@ def cents_off(audio: Floats, rate: float, pitch: float) -> float:
     one an octave above is not told apart.
     """
     f0 = 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
-    audio = audio[min(int(SKIP * rate), len(audio) // 4) :]
-    size = min(scipy.fft.next_fast_len(max(int(PERIODS * rate / f0), BLOCK), real=True), len(audio))
+    seconds = max(PERIODS / f0, BLOCK / rate)
+    times = thinness(rate, f0)
+    audio = audio[min(int(SKIP * rate), len(audio) // 4) :][: int((HEARD + 2 * seconds) * rate)]
+    audio, rate = thinned(audio, times), rate / 2**times
+    size = min(scipy.fft.next_fast_len(int(seconds * rate), real=True), len(audio))
     if size < 8 * rate / f0:
         return float("nan")
     span = min(len(audio) - size, int(HEARD * rate))
     starts = np.linspace(0, span, min(WINDOWS, 1 + 2 * span // size)).astype(int)
     bare = scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(audio, size)[starts], axis=1)
-    # Hann's window, and below its slope, are three bins of the bare spectrum.
-    spectra = 0.5 * bare
-    spectra[:, 1:-1] -= 0.25 * (bare[:, :-2] + bare[:, 2:])
-    power = np.square(spectra.real) + np.square(spectra.imag)
-    width = rate / size
-    rows = np.arange(len(starts))
-    cents, weights, peaked, around = [], [], 0.0, 0.0
-    for k in range(1, HARMONICS + 1):
-        low, centre, high = round((k - 0.5) * f0 / width), round(k * f0 / width), round((k + 0.5) * f0 / width)
-        near = max(1, round(k * f0 * (2 ** (WITHIN / 1200) - 1) / width))
-        if high + 3 >= power.shape[1]:
-            break
-        peak = centre - near + np.argmax(power[:, centre - near : centre + near + 1], axis=1)
-        lobe = power[rows[:, None], peak[:, None] + np.arange(-2, 3)].sum(axis=1)
-        peaked += float(lobe.sum())
-        around += float(np.maximum(power[:, low : high + 1].sum(axis=1), lobe).sum())
-        top = np.maximum(power[rows, peak], 1e-20)
-        slope = (bare[rows, peak - 1] - bare[rows, peak + 1]) / 2j * (np.pi / size)
-        found = peak * width - np.imag(slope * np.conj(spectra[rows, peak])) / top * rate / (2 * np.pi)
-        cents.append(1200 * np.log2(np.maximum(found, 1e-3) / (k * f0)))
-        weights.append(np.sqrt(top) / k)
-    if not cents or peaked <= TONAL * around or around < 1e-12:
+    cents, weights, peaked, around = _peaks(bare, f0 * size / rate)
+    if not cents.shape[1] or peaked <= TONAL * around or around < 1e-12:
         return float("nan")
-    off = _over_time(np.stack(cents, axis=1), np.stack(weights, axis=1))
+    off = _over_time(cents, weights)
     return off if abs(off) <= WITHIN else float("nan")
+
+
+def thinness(rate: float, f0: float) -> int:
+    """How often a rate can be halved for `cents_off` to hear all that it looks at."""
+    return halvings(rate, (HARMONICS + 0.5) * f0)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _peaks(bare, spacing):  # type: ignore[no-untyped-def]
+    """Of unwindowed spectra (windows, bins): cents by which each harmonic's peak is off and what it weighs (windows, harmonics),
+    and the powers in their peaks, and around all harmonics. spacing: bins from harmonic to harmonic."""
+    windows, bins = bare.shape
+    count = 0
+    while count < HARMONICS and round((count + 1.5) * spacing) + 3 < bins:
+        count += 1
+    cents, weights = np.empty((windows, count)), np.empty((windows, count))
+    peaked, around = 0.0, 0.0
+    top = round((count + 0.5) * spacing) + 3
+    power, hann = np.zeros(top, np.float32), np.zeros(top, np.complex64)
+    for t in range(windows):
+        row = bare[t]
+        # Hann's window, and below its slope, are three bins of the bare spectrum.
+        for b in range(1, top):
+            c = np.float32(0.5) * row[b] - np.float32(0.25) * (row[b - 1] + row[b + 1])
+            hann[b], power[b] = c, c.real * c.real + c.imag * c.imag
+        hann[0] = np.float32(0.5) * row[0]
+        power[0] = hann[0].real ** 2
+        for k in range(1, count + 1):
+            centre, near = round(k * spacing), max(1, round(k * spacing * _REACH))
+            peak = centre - near + np.argmax(power[centre - near : centre + near + 1])
+            lobe = power[peak - 2 : peak + 3].sum()
+            peaked += lobe
+            around += max(power[round((k - 0.5) * spacing) : round((k + 0.5) * spacing) + 1].sum(), lobe)
+            loudest = max(power[peak], np.float32(1e-20))
+            # The slope of the window times the conjugate of its spectrum: what is imaginary of it is half a difference.
+            d, c = row[peak - 1] - row[peak + 1], hann[peak]
+            found = peak + 0.25 * (d.real * c.real + d.imag * c.imag) / loudest
+            cents[t, k - 1] = 1200 * np.log2(max(found, 1e-3) / (k * spacing))
+            weights[t, k - 1] = np.sqrt(loudest) / k
+    return cents, weights, peaked, around
 
 
 def _over_time(cents: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]) -> float:
