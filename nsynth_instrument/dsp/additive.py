@@ -54,7 +54,7 @@ def tones(note: Partials, phase: npt.NDArray[np.float64], *, thin: int = 1) -> F
 
 @numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 def _oscillators(amplitude, turns, phase, lowest, highest, out):  # type: ignore[no-untyped-def]
-    """Add all oscillators to `out`: amplitude and turns a sample (frames, n) linear within a hop, phase (n,) continuous, in turns.
+    """Add all oscillators to `out`: amplitude and turns a sample (frames, n) linear within a hop, phase (n,) in turns.
 
     cos(2 pi x) is a polynomial in the square of x - round(x), of error below 1e-6: no table, no recurrence, all SIMD.
     """

@@ -16,9 +16,9 @@ from .partials import ATTACK, BANDS, PIECES, Floats, slots_for
 @dataclass(frozen=True, eq=False)
 class Detail:
     """One note's: level (frames, its slots) dB, noise (frames, BANDS) dB, offset (frames, some slots), deviation (frames,) cents,
-    attack (ATTACK,) dB; quick: the share that it has of what moves fast; colour: levels that were said of the known note, means over
-    onset, sustain and release in dB (3, n), for another key to have too by `doubt`; None where it is none; swing: logarithms of
-    how much more levels moved than was said, and their two differences (ORDERS,).
+    attack (ATTACK,) dB; quick: the share that it has of what moves fast; colour: levels that were said of the known note, means
+    over onset, sustain and release in dB (3, n), for another key to have too by `doubt`; None where it is none; swing: logarithms
+    of how much more levels moved than was said, and their two differences (ORDERS,).
     """
 
     level: Floats
