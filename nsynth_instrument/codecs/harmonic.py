@@ -223,7 +223,7 @@ def sounding(note: Partials, pitch: float) -> float:
 
     By energy, what a struck note does in its first moments counts most: its middle was up to 8 cents off then.
     """
-    phase, times = np.random.default_rng(0).random(note.level.shape[1]), thinness(RATE, note.f0)
+    phase, times = np.random.default_rng(0).random((note.level.shape[1],)), thinness(RATE, note.f0)
     off = cents_off(tones(note, phase, thin=2**times), RATE / 2**times, pitch)
     return note.f0 * 2 ** (off / 1200) if np.isfinite(off) else measure_f0(tones(note, phase), pitch)
 

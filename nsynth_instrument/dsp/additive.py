@@ -23,7 +23,7 @@ def synthesise(
     turned: npt.NDArray[np.float64] | None = None,
 ) -> Floats:
     """Audio (frames * HOP,) at RATE. Phases come from `rng`, plus `turned` in turns (SLOTS,); noise from `hiss`, else `rng`."""
-    phase = rng.random(note.level.shape[1]) + (0.0 if turned is None else turned)
+    phase = rng.random((note.level.shape[1],)) + (0.0 if turned is None else turned)
     out = tones(note, phase)
     if noise:
         out += noise_bands(note.noise, hiss or rng)
