@@ -10,6 +10,7 @@ import pytest
 from numba import njit
 
 from nsynth_instrument.runtimes.kernel_emit import GATE, KEEP, KEEP_RELU, PLAIN, RELU, has_bf16
+from nsynth_instrument.runtimes.kernel_halves import Product
 from nsynth_instrument.runtimes.kernel_simd import ROWS, aligned, multiply, narrowed, pack, place
 from nsynth_instrument.runtimes.kernel_tiles import AT_ONCE, INPUTS, has_tiles, tiles_begin, tiles_end
 
@@ -125,3 +126,15 @@ def test_older_processors(name: str, features: str) -> None:
         [sys.executable, "-c", code], env=environment, cwd=Path(__file__).parent.parent, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not has_tiles(), reason="this processor multiplies no tiles")
+@pytest.mark.parametrize("columns, inputs, outputs", [(1, 128, 16), (40, 130, 16), (33, 200, 70), (125, 384, 224), (500, 224, 624)])
+def test_products_of_halves_are_float32s(columns: int, inputs: int, outputs: int) -> None:
+    rng = np.random.default_rng(columns)
+    x, matrix = (rng.normal(size=shape).astype(np.float32) for shape in ((columns, inputs), (inputs, outputs)))
+    bias = rng.normal(size=outputs).astype(np.float32)
+    exact = x.astype(np.float64) @ matrix + bias
+    found = Product(matrix, bias)(x)
+    assert np.abs(found - exact).max() < 4e-5 * np.sqrt(inputs)
+    assert np.array_equal(Product(matrix, bias)(x[:1])[0], found[0]), "a column does not depend on those beside it"

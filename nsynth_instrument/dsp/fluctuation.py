@@ -12,7 +12,9 @@ import numba
 import numpy as np
 
 from . import timbre
-from .partials import Floats, Partials, slots_for
+from .normal import normal
+from .partials import Partials, slots_for
+from .wide import wide
 
 _TO_DEVIATION = 1.2533
 """Standard deviation of a normal variable over its mean absolute value."""
@@ -36,55 +38,47 @@ def enliven(said: timbre.Said, f0: float, rng: np.random.Generator, amount: floa
     """Features with fluctuation of `amount` (1: as the network expects) on levels and on the common pitch."""
     level, deviation = said.level, said.deviation
     if amount > 0:
-        n = slots_for(f0)
-        at = timbre.positions(f0, timbre.ZONES)[:n]
-        low = np.minimum(at.astype(int), timbre.ZONES - 2)
-        part = at - low
-        sizes = said.level_sizes[:, :, low] * (1 - part) + said.level_sizes[:, :, low + 1] * part
-        sizes = _deviations(sizes, _GRAIN[:, None])
-        whole = np.maximum(sizes[:, :1], 1e-6)
-        stray = np.zeros_like(level)
-        noise = rng.standard_normal((len(level), n), dtype=np.float32)
-        _swing(sizes, noise)
-        noise *= np.float32(amount) * np.sqrt(np.maximum(1 - (_DOUBT / whole[:, 0]) ** 2, 0)) * np.minimum(1, _MOST / whole[:, 0])
-        rise, dip = np.maximum(noise, 0), np.clip(-noise, 0, _DIP * np.log1p(_DEEPEST / _DIP))
-        stray[:, :n] = _CREST * (1 - np.exp(-rise / _CREST)) - _DIP * (np.exp(dip / _DIP) - 1)
-        level = level + stray
-        drift = rng.standard_normal((len(level), 1), dtype=np.float32)
-        _swing(_deviations(said.pitch_sizes[:, :, None], np.float32(0)), drift)
+        frames, n = len(level), slots_for(f0)
+        sizes = said.level_sizes.reshape(-1, timbre.ZONES) @ timbre.to_harmonics(f0, timbre.ZONES)[:, :n]
+        stray = normal(rng, frames * n).reshape(frames, n)
+        _swing(sizes.reshape(frames, timbre.ORDERS, n), _GRAIN, _DOUBT, _MOST, stray)
+        stray *= np.float32(amount)
+        bend = np.where(stray > 0, np.float32(_CREST), np.float32(_DIP))
+        np.maximum(stray, -_DIP * np.log1p(_DEEPEST / _DIP), out=stray)
+        stray /= bend
+        np.exp(np.negative(stray, out=stray), out=stray)
+        level = level.copy()
+        level[:, :n] += bend - bend * stray
+        drift = normal(rng, frames)[:, None]
+        _swing(said.pitch_sizes[:, :, None], np.zeros_like(_GRAIN), 0.0, 1e9, drift)
         deviation = deviation + drift[:, 0] * np.float32(amount)
     return Partials(f0, level, said.offset, said.noise, deviation, said.attack)
 
 
-def _deviations(mean_sizes: Floats, grain: Floats | np.float32) -> Floats:
-    """Standard deviations (frames, ORDERS, n) of what has these mean sizes, without the grain's share."""
-    return np.asarray(np.sqrt(np.maximum((mean_sizes * np.float32(_TO_DEVIATION)) ** 2 - grain**2, 0)), dtype=np.float32)
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _swing(sizes, noise):  # type: ignore[no-untyped-def]
-    """Turn unit noise (frames, n) in place into second-order processes; sizes: deviations of them and of their two differences.
+@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+def _swing(sizes, grain, doubt, most, noise):  # type: ignore[no-untyped-def]
+    """Turn unit noise (frames, n) in place into second-order processes whose mean absolute sizes, and their two differences',
+    are (frames, ORDERS, n): without the share of the grain (ORDERS,) in them and that of doubt in the first, at most `most`.
 
     Of variance 1 and autocorrelations r1, r2, differences have variances 2 - 2 r1 and 6 - 8 r1 + 2 r2.
     """
+    wide()
     frames, n = noise.shape
-    for k in range(n):
-        before = x = np.float32(0)
-        for t in range(frames):
-            size = max(sizes[t, 0, k], np.float32(1e-6))
-            step = (sizes[t, 1, k] / size) ** 2
-            bend = (sizes[t, 2, k] / size) ** 2
-            r1 = min(max(1 - step / 2, -0.95), 0.9995)
+    before, last = np.zeros(n), np.zeros(n)
+    for t in range(frames):
+        first, second = t == 0, t == 1
+        for k in range(n):
+            size = np.float32(np.sqrt(max((_TO_DEVIATION * sizes[t, 0, k]) ** 2 - grain[0] ** 2, 1e-12)))
+            step = max((_TO_DEVIATION * sizes[t, 1, k]) ** 2 - grain[1] ** 2, 0.0) / (size * size)
+            bend = max((_TO_DEVIATION * sizes[t, 2, k]) ** 2 - grain[2] ** 2, 0.0) / (size * size)
+            r1 = min(max(1 - 0.5 * step, -0.95), 0.9995)
             r2 = (bend - 6 + 8 * r1) / 2
             # The second reflection coefficient: -1 is a pure sine, 0 a first-order walk.
             b = min(max((r2 - r1 * r1) / (1 - r1 * r1), -0.98), 0.7)
-            a = r1 * (1 - b)
-            spread = np.sqrt((1 - r1 * r1) * (1 - b * b))
-            if t == 0:
-                now = noise[0, k]
-            elif t == 1:
-                now = r1 * x + np.sqrt(1 - r1 * r1) * noise[1, k]
-            else:
-                now = a * x + b * before + spread * noise[t, k]
-            before, x = x, now
-            noise[t, k] = now * size
+            # The first two frames have no two before them.
+            b = 0.0 if first or second else b
+            r1 = 0.0 if first else r1
+            now = r1 * (1 - b) * last[k] + b * before[k] + np.sqrt((1 - r1 * r1) * (1 - b * b)) * noise[t, k]
+            before[k] = last[k]
+            last[k] = now
+            noise[t, k] = now * min(size, most) * np.sqrt(max(1 - (doubt / size) ** 2, 0.0))

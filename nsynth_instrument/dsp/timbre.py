@@ -8,6 +8,7 @@ everything near +-1. Training and playing share them; the network itself is only
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,7 @@ def positions(f0: float, points: int = POINTS) -> Floats:
     return np.asarray(np.log(f / LOWEST) / np.log(TOP / LOWEST) * (points - 1), dtype=np.float32)
 
 
+@lru_cache(64)
 def to_harmonics(f0: float, points: int = POINTS) -> Floats:
     """Matrix (points, SLOTS): a grid over log frequency, read at each harmonic by linear interpolation."""
     near = 1 - np.abs(positions(f0, points)[None, :] - np.arange(points)[:, None])
@@ -145,14 +147,13 @@ def split(raw: Floats) -> tuple[Floats, ...]:
 def say(raw: Floats, f0: float) -> Said:
     """The network's output (frames, OUT) in units, for a note of f0 Hz."""
     envelope, correction, offset, noise, deviation, levels, pitches, onset = split(raw)
-    # Reading the grid at the harmonics by two gathers: the matrix is nearly empty.
-    at = positions(f0)
-    low = np.minimum(at.astype(int), POINTS - 2)
-    part = at - low
-    level = envelope[:, low] * (1 - part) + envelope[:, low + 1] * part + correction
+    level = envelope @ to_harmonics(f0)
+    level += correction
+    level *= 25
+    level -= 80
     levels, pitches = np.exp(np.clip(levels, -6, 4)), np.exp(np.clip(pitches, -6, 6))
     return Said(
-        (level * 25 - 80).astype(np.float32), np.clip(offset * 0.25, -0.5, 0.5), np.minimum(noise * 25 - 110, -20),
+        level, np.clip(offset * 0.25, -0.5, 0.5), np.minimum(noise * 25 - 110, -20),
         deviation[:, 0] * 20, levels.reshape(-1, ORDERS, ZONES), pitches,
         np.clip(np.resize(onset[: ATTACK // PIECES] * 20, ATTACK), -40, 10),
     )  # fmt: skip
