@@ -68,6 +68,7 @@ def test_refined_codes_say_more_of_a_sound_that_no_encoder_has_heard() -> None:
     before, after = (misses(heard, note, z) for z in (first, codes))
     judged = ("level", "offset", "noise", "deviation")
     assert sum(after[k] for k in judged) < 0.93 * sum(before[k] for k in judged)
+    assert after["fluctuation"] < before["fluctuation"] + 1.5, "a tone that stands still is said to tremble"
     assert after["attack"] < before["attack"] + 0.3
     assert np.abs(codes).max() < 3
     np.testing.assert_array_equal(codes, refined(first, heard, note, codec.decoder))

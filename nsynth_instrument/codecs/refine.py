@@ -1,9 +1,9 @@
 """Codes refined by analysis-by-synthesis: moved, by gradient, to where the decoder says what was heard.
 
 An encoder answers at once, for sounds of the kinds that it has learned; where a sound is of no such kind there are better codes
-than its answer. From that, Adam (Kingma & Ba 2015) goes down the loss of `training.harmonic_loss`: levels, offsets, noise and
-common pitch. Fluctuation and attack are held where the encoder's codes had them, and the codes near their start: what fits one
-key too well no longer carries to others.
+than its answer. From that, Adam (Kingma & Ba 2015) goes down the loss of `training.harmonic_loss`: levels, offsets, noise, common
+pitch, and how much levels and pitch stray. The attack is held where the encoder's codes had it, and the codes near their start:
+what fits one key too well no longer carries to others.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import scipy.ndimage
 
 from ..dsp import timbre
 from ..dsp.partials import BANDS, HIGHEST, HOP, SLOTS, Partials
@@ -32,7 +33,11 @@ SPAN = 5
 EVEN = 4.0
 """What a dB costs by which a level changes otherwise from frame to frame than was heard, of what one costs by which it is off."""
 HELD = 0.02
-"""What the mean square of what is not judged costs, of moving from where it was."""
+"""What the mean square of the attack costs, of moving from where it was."""
+STRAYS = 0.1
+"""What the likelihood of fluctuation counts, as in training: else a tone that stands still is said to tremble."""
+_COURSE = 33
+"""Frames over whose mean a level is no fluctuation."""
 BOUND = 3.0
 """Codes lie within this, as the encoder's do."""
 
@@ -77,7 +82,7 @@ def _smoothing(frames: int) -> Floats:
 
 
 class _Loss:
-    """`training.harmonic_loss.WithLoss` of one whole note, as its gradient: levels, offsets, noise and common pitch.
+    """`training.harmonic_loss.WithLoss` of one whole note, as its gradient.
 
     Noise that is said too loud costs no more than else: here that made no note freer of hiss.
     """
@@ -96,13 +101,17 @@ class _Loss:
         self.floor = np.minimum(at.astype(int), timbre.POINTS - 2)
         self.part = (at - self.floor).astype(np.float32)
         self.grid = timbre.to_harmonics(heard.f0).T.copy()
-        cuts = [0, *np.cumsum([timbre.POINTS, SLOTS, SLOTS, BANDS, 1]).tolist(), timbre.OUT]
-        self.cuts = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+        self.zones = timbre.to_harmonics(heard.f0, timbre.ZONES)
+        cuts = np.cumsum([0, timbre.POINTS, SLOTS, SLOTS, BANDS, 1, timbre.ORDERS * timbre.ZONES, timbre.ORDERS]).tolist()
+        self.cuts = [slice(a, b) for a, b in itertools.pairwise([*cuts, timbre.OUT])]
+        carries = np.clip((heard.level - self.low) / 30, 0.02, 1) * self.there
+        carries *= self.frame / np.maximum(carries.sum(axis=1, keepdims=True), 1) * 10 ** ((heard.level - loudest) / 40)
+        self.strays = _strays(heard.level, carries) + _strays(heard.deviation[:, None], steady)
 
     def gradient(self, said: Floats, first: Floats) -> Floats:
         """Of the loss by what is said, (frames, OUT); `first`: what was said at the start."""
         heard, frames = self.heard, np.float32(len(said))
-        envelope, correction, offset, noise, deviation, rest = (said[:, c] for c in self.cuts)
+        envelope, correction, offset, noise, deviation, levels, pitches, onset = (said[:, c] for c in self.cuts)
         out = np.empty_like(said)
         level = envelope[:, self.floor] * (1 - self.part) + envelope[:, self.floor + 1] * self.part + correction
         level = level * 25 - 80
@@ -129,5 +138,24 @@ class _Loss:
 
         off = deviation[:, 0] * 20 - heard.deviation
         out[:, self.cuts[4]] = (np.sign(off) * (np.abs(off) < 60) * self.steady * (0.2 * 20 / frames))[:, None]
-        out[:, self.cuts[5]] = (rest - first[:, self.cuts[5]]) * np.float32(2 * HELD / frames)
+        # Laplace's likelihood, by the logarithms of the sizes that are said.
+        grid = levels.reshape(-1, timbre.ORDERS, timbre.ZONES)
+        by_sizes = np.zeros_like(grid)
+        by_pitches = np.zeros_like(pitches)
+        for order in range(timbre.ORDERS):
+            (size, w), (sway, v) = self.strays[order], self.strays[timbre.ORDERS + order]
+            log = np.clip(grid[order:, order], -6, 4) @ self.zones
+            by_sizes[order:, order] = ((1 - size * np.exp(-log)) * w) @ self.zones.T
+            by_pitches[order:, order] = ((1 - sway * np.exp(-np.clip(pitches[order:, order, None], -6, 6))) * v)[:, 0]
+        out[:, self.cuts[5]] = by_sizes.reshape(len(said), -1) * np.float32(STRAYS)
+        out[:, self.cuts[6]] = by_pitches * np.float32(STRAYS)
+        out[:, self.cuts[7]] = (onset - first[:, self.cuts[7]]) * np.float32(2 * HELD / frames)
         return out
+
+
+def _strays(course: Floats, weight: npt.NDArray[np.floating]) -> list[tuple[Floats, Floats]]:
+    """Size of what (frames, n) does beside its moving mean, and of its differences, each with weights that sum to 1 or less."""
+    mean = scipy.ndimage.uniform_filter1d(course, _COURSE, axis=0, mode="nearest")
+    sizes = [np.minimum(np.abs(np.diff(course - mean, order, axis=0)), 60) for order in range(timbre.ORDERS)]
+    weights = [np.asarray(weight[order:] / max(float(weight[order:].sum()), 1.0), np.float32) for order in range(timbre.ORDERS)]
+    return list(zip(sizes, weights, strict=True))
