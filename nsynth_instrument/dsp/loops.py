@@ -201,7 +201,7 @@ def _hold(part: Floats, rate: int, f0_hz: float) -> _Hold:
 def _near(h: _Hold, rate: int, f0_hz: float) -> bool:
     """Whether a note's pitch can hardly be told from its key's."""
     off = abs(1200 * math.log2(rate / f0_hz / h.own))
-    return off <= CENTS or off <= wander(h.sound, rate, f0_hz) + CENTS
+    return off <= CENTS or off <= wander(h.sound, rate, f0_hz, least=off - CENTS) + CENTS
 
 
 def _likeness(holds: Sequence[_Hold]) -> Floats:

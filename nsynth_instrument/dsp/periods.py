@@ -12,8 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from .thinning import halvings, thinned
+
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+
+
+KEPT = 24
+"""Harmonics that a sound keeps when its period is looked for."""
 
 
 def period(audio: Floats, rate: int, f0_hz: float) -> float:
@@ -21,15 +27,20 @@ def period(audio: Floats, rate: int, f0_hz: float) -> float:
 
     Follows the autocorrelation's peak from one period to ever longer lags, each of which divides the error.
     """
-    centred = audio - audio.mean()
-    return follow(autocorrelation(centred, energy(centred), len(audio)), rate / f0_hz)
+    times = halvings(rate, KEPT * f0_hz)
+    centred = thinned(audio - audio.mean(), times)
+    return follow(autocorrelation(centred, energy(centred), len(centred)), rate / 2**times / f0_hz) * 2**times
 
 
-def wander(audio: Floats, rate: int, f0_hz: float) -> float:
-    """The range, in cents, of the pitches of a held sound's (frames,) fifths."""
-    n = len(audio) // 5
-    parts = [1200 * math.log2(period(audio[i * n : (i + 1) * n], rate, f0_hz)) for i in range(5)]
-    return max(parts) - min(parts)
+def wander(audio: Floats, rate: int, f0_hz: float, *, least: float = math.inf) -> float:
+    """The range, in cents, of the pitches of a held sound's (frames,) fifths; of the first of them, if that is `least` already."""
+    n, low, high = len(audio) // 5, math.inf, -math.inf
+    for i in range(5):
+        cents = 1200 * math.log2(period(audio[i * n : (i + 1) * n], rate, f0_hz))
+        low, high = min(low, cents), max(high, cents)
+        if high - low >= least:
+            break
+    return high - low
 
 
 def energy(x: Floats) -> Doubles:
@@ -48,9 +59,13 @@ def autocorrelation(x: Floats, squares: Doubles, longest: int) -> Floats:
     most = min(longest, 3 * n // 4)
     size = scipy.fft.next_fast_len(n + most, real=True)
     spectrum = scipy.fft.rfft(x, size)
-    products = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:most]
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    products = scipy.fft.irfft(power, size)[:most]
     scale = squares[n - most + 1 :][::-1] * (squares[n] - squares[:most])
-    return np.asarray(products / np.maximum(np.sqrt(scale), 1e-12), dtype=np.float32)
+    np.sqrt(scale, out=scale)
+    products /= np.maximum(scale, 1e-12, out=scale)
+    return np.asarray(products, dtype=np.float32)
 
 
 def follow(likeness: Floats, cycle: float) -> float:

@@ -59,17 +59,16 @@ def judge(audio: Floats, rate: int, start: int, end: int, key_hz: float) -> Seam
     looped = 1200 * math.log2(periods * rate / ((end + 1 - start) * key_hz))
     if abs(looped) <= CENTS and off <= CENTS:  # the doubt need not be known
         return measure(audio, rate, start, end, key_hz)
-    doubt = wander(held, rate, key_hz)
-    if abs(looped) <= CENTS and off <= CENTS + doubt:
+    if abs(looped) <= CENTS and off <= CENTS + wander(held, rate, key_hz, least=off - CENTS):
         return measure(audio, rate, start, end, key_hz)
-    return measure(audio, rate, start, end, own, doubt=doubt)
+    return measure(audio, rate, start, end, own, doubt=wander(held, rate, key_hz))
 
 
 def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float, *, doubt: float = 0.0) -> Seam:
     """The seam of the loop [start, end] in audio (frames,), as it stands, against a fundamental `f0_hz` with its `doubt`."""
     inside = audio[start : end + 1].astype(np.float64)
     step = abs(float(inside[0] - inside[-1]))
-    largest = max(8 * float(np.median(np.abs(np.diff(inside)))), 0.02 * float(np.abs(inside).max()))
+    largest = max(8 * float(np.median(np.abs(np.diff(audio[start : end + 1])))), 0.02 * float(np.abs(inside).max()))
     periods = max(1, round(len(inside) * f0_hz / rate))
     cents = 1200 * float(np.log2(periods * rate / (len(inside) * f0_hz)))
     window = min(whole_periods(rate, f0_hz), len(inside) // 2)
@@ -97,7 +96,9 @@ def _spectra(x: Doubles, rate: int, window: int) -> Doubles:
     """Levels in dB (windows, bands) of neighbouring windows, in third octaves, floored 60 dB under the loudest."""
     count = len(x) // window
     size = scipy.fft.next_fast_len(window, real=True)
-    power = np.square(np.abs(scipy.fft.rfft(x[: count * window].reshape(count, window) * np.hanning(window), size)))
+    cut = x[: count * window].reshape(count, window) * np.hanning(window)
+    spectra = scipy.fft.rfft(cut.astype(np.float32), size)
+    power = np.square(spectra.real) + np.square(spectra.imag)
     edges = np.unique(np.round(2 ** np.arange(np.log2(40), np.log2(rate / 2.2), 1 / 3) * size / rate).astype(int))
     bands = np.add.reduceat(power, edges, axis=1)[:, :-1]
     return np.asarray(10 * np.log10(bands + 1e-6 * bands.max() + 1e-20))
