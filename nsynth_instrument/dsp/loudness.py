@@ -5,7 +5,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,8 +53,9 @@ def _loudest(audio, filters, n):  # type: ignore[no-untyped-def]
 
 def gain(hz: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """What the standard's filters do to power at frequencies in Hz, (n,)."""
-    within = np.minimum(hz, RATE / 2)
-    return np.asarray(np.abs(scipy.signal.sosfreqz(_K, within, fs=RATE)[1]) ** 2)
+    back = np.exp(-2j * np.pi * np.minimum(hz, RATE / 2) / RATE)
+    powers = back[:, None] ** np.arange(3)
+    return np.asarray(np.prod([np.abs((powers @ f[:3]) / (powers @ f[3:])) ** 2 for f in _K], axis=0))
 
 
 NOMINAL = -18.0

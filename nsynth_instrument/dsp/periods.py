@@ -29,11 +29,11 @@ def period(audio: Floats, rate: int, f0_hz: float) -> float:
     """
     times = halvings(rate, KEPT * f0_hz)
     centred = thinned(audio - audio.mean(), times)
-    return follow(autocorrelation(centred, energy(centred), len(centred)), rate / 2**times / f0_hz) * 2**times
+    return follow(autocorrelation(centred, energy(centred), len(centred)), rate / 2**times / f0_hz) * float(2**times)
 
 
 def wander(audio: Floats, rate: int, f0_hz: float, *, least: float = math.inf) -> float:
-    """The range, in cents, of the pitches of a held sound's (frames,) fifths; of the first of them, if that is `least` already."""
+    """The range, in cents, of the pitches of a held sound's (frames,) fifths; of the first ones where that is `least`."""
     n, low, high = len(audio) // 5, math.inf, -math.inf
     for i in range(5):
         cents = 1200 * math.log2(period(audio[i * n : (i + 1) * n], rate, f0_hz))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import __version__
 from ..audio import Audio, whole
+from ..dsp.dither import pack
 from ..errors import UsageError
 from ..pack import BITS, Loop, SamplePack
 from .riff import chunk
@@ -87,14 +87,10 @@ def quantise(audio: Audio, bits: int, *, rng: np.random.Generator | None = None)
     if bits == 32:
         return np.asarray(audio, dtype="<f4").tobytes(), float(np.abs(audio).max(initial=0.0))
     full = float(2 ** (bits - 1))
-    scaled: npt.NDArray[np.float64] = np.asarray(audio, dtype=np.float64) * full
-    if rng is not None:
-        scaled += np.diff(rng.random(len(audio) + 1, dtype=np.float32))
-    whole_numbers = np.clip(np.rint(scaled, out=scaled), 1 - full, full - 1, out=scaled).astype("<i4")
-    peak = float(np.abs(whole_numbers).max(initial=0)) / full
-    if bits == 16:
-        return whole_numbers.astype("<i2").tobytes(), peak
-    return whole_numbers.view(np.uint8).reshape(-1, 4)[:, :3].tobytes(), peak
+    dither = np.empty(0, np.float32) if rng is None else rng.random(len(audio) + 1, dtype=np.float32)
+    out = np.empty((len(audio), bits // 8), np.uint8)
+    peak = pack(np.asarray(audio), dither, full, out)
+    return out.tobytes(), peak / full
 
 
 def write(pack: SamplePack, folder: Path) -> Path:
