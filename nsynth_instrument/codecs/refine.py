@@ -33,9 +33,9 @@ SPAN = 5
 EVEN = 4.0
 """What a dB costs by which a level changes otherwise from frame to frame than was heard, of what one costs by which it is off."""
 HELD = 0.02
-"""What the mean square of the attack costs, of moving from where it was."""
-STRAYS = 0.1
-"""What the likelihood of fluctuation counts, as in training: else a tone that stands still is said to tremble."""
+"""What the mean square of attack and sizes of fluctuation costs, of moving from where they were."""
+STRAYS = 0.2
+"""What the likelihood of fluctuation counts (in training 0.1): else a tone that stands still is said to tremble."""
 _COURSE = 33
 """Frames over whose mean a level is no fluctuation."""
 BOUND = 3.0
@@ -111,7 +111,7 @@ class _Loss:
     def gradient(self, said: Floats, first: Floats) -> Floats:
         """Of the loss by what is said, (frames, OUT); `first`: what was said at the start."""
         heard, frames = self.heard, np.float32(len(said))
-        envelope, correction, offset, noise, deviation, levels, pitches, onset = (said[:, c] for c in self.cuts)
+        envelope, correction, offset, noise, deviation, levels, pitches, _ = (said[:, c] for c in self.cuts)
         out = np.empty_like(said)
         level = envelope[:, self.floor] * (1 - self.part) + envelope[:, self.floor + 1] * self.part + correction
         level = level * 25 - 80
@@ -147,9 +147,10 @@ class _Loss:
             log = np.clip(grid[order:, order], -6, 4) @ self.zones
             by_sizes[order:, order] = ((1 - size * np.exp(-log)) * w) @ self.zones.T
             by_pitches[order:, order] = ((1 - sway * np.exp(-np.clip(pitches[order:, order, None], -6, 6))) * v)[:, 0]
-        out[:, self.cuts[5]] = by_sizes.reshape(len(said), -1) * np.float32(STRAYS)
-        out[:, self.cuts[6]] = by_pitches * np.float32(STRAYS)
-        out[:, self.cuts[7]] = (onset - first[:, self.cuts[7]]) * np.float32(2 * HELD / frames)
+        rest = slice(self.cuts[5].start, None)
+        out[:, rest] = (said[:, rest] - first[:, rest]) * np.float32(2 * HELD / frames)
+        out[:, self.cuts[5]] += by_sizes.reshape(len(said), -1) * np.float32(STRAYS)
+        out[:, self.cuts[6]] += by_pitches * np.float32(STRAYS)
         return out
 
 
