@@ -138,3 +138,6 @@ def test_products_of_halves_are_float32s(columns: int, inputs: int, outputs: int
     found = Product(matrix, bias)(x)
     assert np.abs(found - exact).max() < 4e-5 * np.sqrt(inputs)
     assert np.array_equal(Product(matrix, bias)(x[:1])[0], found[0]), "a column does not depend on those beside it"
+    near = Product(np.tile(matrix, (3, 1)), bias, taps=3)(x, 2)
+    at = np.clip(np.arange(columns)[:, None] + [-2, 0, 2], 0, columns - 1)
+    assert np.abs(near - (x.astype(np.float64)[at].sum(axis=1) @ matrix + bias)).max() < 1e-4 * np.sqrt(inputs)

@@ -54,7 +54,7 @@ class HarmonicCodec:
     """A `Codec` at 48 kHz; analysis and synthesis run in threads, a note each."""
 
     rate = RATE
-    batch = 32
+    batch = 16
     pitched = True
     frames: int | None = None
 

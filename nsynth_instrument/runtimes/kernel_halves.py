@@ -21,26 +21,34 @@ WORTH = 128
 
 
 class Product:
-    """x (columns, inputs) -> x times a matrix (inputs, outputs) plus a bias (outputs,)."""
+    """x (columns, inputs) -> x times a matrix (taps inputs, outputs) plus a bias (outputs,).
 
-    def __init__(self, matrix: Floats, bias: Floats) -> None:
-        great = (narrowed(matrix.T, True).astype(np.uint32) << 16).view(np.float32)
-        self._packed = pack(np.stack([great, great, matrix.T - great], axis=1), bf16=True, tiles=True)
+    With three taps a column's inputs are those of the column `dilation` before it, its own, and of the one as far after it,
+    where the ends are held.
+    """
+
+    def __init__(self, matrix: Floats, bias: Floats, *, taps: int = 1) -> None:
+        weight = matrix.T.reshape(len(bias), taps, -1)
+        great = (narrowed(weight, True).astype(np.uint32) << 16).view(np.float32)
+        self._packed = pack(np.concatenate([great, great, weight - great], axis=1), bf16=True, tiles=True)
         self._bias, self._outputs = in_blocks(bias), len(bias)
 
-    def __call__(self, x: Floats) -> Floats:
+    def __call__(self, x: Floats, dilation: int = 0) -> Floats:
         """(columns, outputs)."""
-        return np.asarray(_product(self._packed, self._bias, np.ascontiguousarray(x, np.float32), self._outputs))
+        return np.asarray(_product(self._packed, self._bias, np.ascontiguousarray(x, np.float32), self._outputs, dilation))
 
 
 @numba.njit(nogil=True, cache=True)
-def _product(packed, bias, x, outputs):  # type: ignore[no-untyped-def]
+def _product(packed, bias, x, outputs, dilation):  # type: ignore[no-untyped-def]
     columns, pairs = len(x), packed.shape[2]
     # Whole tiles are read, two at once.
-    halves = np.zeros((2, -(-columns // (2 * AT_ONCE)) * 2 * AT_ONCE, 2 * pairs), np.uint16)
-    _halve(x, halves)
+    halves = np.zeros((2, -(-columns // (2 * AT_ONCE)) * 2 * AT_ONCE + 2 * dilation, 2 * pairs), np.uint16)
+    _halve(x, halves[:, dilation:])
+    for t in range(dilation):
+        halves[:, t] = halves[:, dilation]
+        halves[:, dilation + columns + t] = halves[:, dilation + columns - 1]
     out = np.empty(columns * outputs + ROWS, np.float32)
-    _multiply(packed, bias, halves, columns, outputs, out)
+    _multiply(packed, bias, halves, dilation, columns, outputs, out)
     return out[: columns * outputs].reshape(columns, outputs)
 
 
@@ -61,11 +69,14 @@ def _halve(x, halves):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _multiply(packed, bias, halves, columns, outputs, out):  # type: ignore[no-untyped-def]
+def _multiply(packed, bias, halves, dilation, columns, outputs, out):  # type: ignore[no-untyped-def]
     """Of arrays that the caller holds, and that are addresses here; so it returns one of its own, which lives until then."""
     blocks, count, depth = packed.shape[:3]
-    great, step = place(halves[0], 0)
-    inputs = np.array([great, place(halves[1], 0)[0], great])
+    step = place(halves[0], 0)[1]
+    inputs = np.empty(count, np.int64)
+    for i in range(count):
+        which = 3 * i // count % 2  # great, small, great
+        inputs[i] = place(halves[which], 0)[0] + i % (count // 3) * dilation * step
     taps = inputs.ctypes.data
     tiles_begin(packed, AT_ONCE)
     # What is written beyond the last output is the next column's beginning, whose own values come later: from last to first.

@@ -46,7 +46,8 @@ class Blocks:
             why = f"no {missing[0]}"
             raise BundleError(f"the weights are not those of the network in the manifest ({why}); export the model again")
         large = [k for k, w in self.matrix.items() if tiles and k in self.bias and len(w) >= WORTH]
-        self._products = {k: Product(self.matrix[k], self.bias[k]) for k in large}
+        taps = {k: 3 if k.endswith(".mix") else 1 for k in large}
+        self._products = {k: Product(self.matrix[k], self.bias[k], taps=n) for k, n in taps.items()}
 
     def linear(self, name: str, x: Floats) -> Floats:
         """x (frames, inputs) -> (frames, outputs)."""
@@ -60,8 +61,12 @@ class Blocks:
         """x (frames, width) through a chain of `nets.harmonic.Block`, in place."""
         for i, dilation in enumerate(self.dilations[kind]):
             name = f"{kind}.{i}"
-            wide = norm_wide(x, self.gain[f"{name}.norm"], self.bias[f"{name}.norm"], dilation)
-            x += self.linear(f"{name}.out", silu(self.linear(f"{name}.mix", wide)))
+            affine = self.gain[f"{name}.norm"], self.bias[f"{name}.norm"]
+            if (product := self._products.get(f"{name}.mix")) is not None:
+                mixed = product(norm(x, *affine), dilation)
+            else:
+                mixed = self.linear(f"{name}.mix", norm_wide(x, *affine, dilation))
+            x += self.linear(f"{name}.out", silu(mixed))
         return x
 
 
@@ -97,8 +102,14 @@ class HarmonicKernel:
 
     def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         """See `HarmonicNetwork.decode`."""
+        out = np.empty((*told_fast.shape[:2], len(self._net.bias["say"])), np.float32)
+
+        def one(i: int) -> None:
+            out[i] = self._decode(codes[i], told[i], told_fast[i])
+
         with ThreadPoolExecutor(self.threads) as pool:
-            return np.stack(list(pool.map(self._decode, codes, told, told_fast)))
+            list(pool.map(one, range(len(out))))
+        return out
 
     def _encode(self, heard: Floats, told: Floats) -> Floats:
         net = self._net
