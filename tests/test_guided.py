@@ -18,7 +18,7 @@ from nsynth_instrument.codecs import Among, Mixed  # noqa: E402
 from nsynth_instrument.codecs.guided import GuidedCodec  # noqa: E402
 from nsynth_instrument.dsp import guide, inphase, pqmf, residue  # noqa: E402
 from nsynth_instrument.dsp.additive import noise_bands  # noqa: E402
-from nsynth_instrument.dsp.partials import BANDS, HOP, RATE, SILENCE, SLOTS, Partials  # noqa: E402
+from nsynth_instrument.dsp.partials import BAND_EDGES, BANDS, HOP, RATE, SILENCE, SLOTS, Partials  # noqa: E402
 from nsynth_instrument.dsp.pitch import cents_off  # noqa: E402
 from nsynth_instrument.errors import BundleError, UnknownName  # noqa: E402
 from nsynth_instrument.instruments import read_bank  # noqa: E402
@@ -125,6 +125,25 @@ def test_what_runs_away_is_held_down() -> None:
     assert loud(kept, 1700, 1800) == pytest.approx(loud(misjudged, 1700, 1800), abs=0.5), "sines may be misjudged"
     power = np.square(residue.held(rumble, of))
     assert power[: RATE // 100].mean() > 100 * power[RATE // 2 :].mean(), "an onset is freer"
+
+
+def test_noise_that_would_hardly_be_heard_beside_a_note_is_not() -> None:
+    frames, f0 = 250, 220.0
+    level = np.full((frames, SLOTS), SILENCE, np.float32)
+    level[:, 0] = -3.0
+    beside = np.linspace(-60, -10, 64)  # of each band, dB re the sine's power, which is at -6
+    noise = np.tile(beside - 6.0 - 10 * np.log10(np.diff(BAND_EDGES)), (frames, 1)).astype(np.float32)
+    note = Partials(f0, level, np.zeros_like(level), noise, np.zeros(frames, np.float32))
+    change = (residue.hushed(note).noise - noise)[100]
+    total = 10 * np.log10(1 + (10 ** (beside / 10)).sum())
+    at = beside - total
+    assert np.abs(change[(at < -42.2) | (at > -33.8)]).max() < 0.01, "what is heard, and what is silent, stays"
+    between = (at > -41.8) & (at < -36.2)
+    assert between.sum() >= 5
+    np.testing.assert_allclose((at + change)[between], -42, atol=0.1)
+    assert np.all(np.diff(at + change)[at[1:] > -36] > 0), "a louder band is not softer than the next"
+    np.testing.assert_allclose((residue.hushed(note, 0.25).noise - noise)[100], 0.25 * change, atol=1e-3)
+    assert np.array_equal(residue.hushed(note, 0.0).noise, noise)
 
 
 def test_what_is_told_lies_near_one_at_any_level() -> None:
