@@ -89,7 +89,7 @@ def render(
         for step in steps(plan, folder, runtime=runtime, device=device, threads=threads, force=force, beside=own):
             bar.show(step.stage, step.done, step.of, step.words)
     if preview:
-        _preview(folder)
+        _preview(folder, threads)
     from .writers import unheard
 
     if untried := unheard(plan.formats):
@@ -97,15 +97,18 @@ def render(
     click.echo(folder)
 
 
-def _preview(folder: Path) -> None:
+def _preview(folder: Path, threads: int | None) -> None:
     """A phrase and a cover for a pack that has none yet."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from .live.phrase import PREVIEW, write_preview
     from .preview.cover import COVER, write_cover
     from .writers.sums import add_sums
 
     lacking = [write for name, write in ((PREVIEW, write_preview), (COVER, write_cover)) if not (folder / name).exists()]
     if lacking:
-        add_sums(folder, [write(folder) for write in lacking])
+        with ThreadPoolExecutor(threads) as pool:
+            add_sums(folder, list(pool.map(lambda write: write(folder), lacking)))
 
 
 def _own(plan: RenderPlan, runtime: str, device: str, threads: int | None) -> InstrumentBank | None:
