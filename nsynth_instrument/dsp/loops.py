@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 
 from ..errors import UsageError
@@ -300,24 +301,35 @@ def _places(holds: Sequence[_Hold], length: int, window: int, rate: int) -> list
         if not np.isfinite(cost[i]):
             break
         seam = (i + wide) * hop
-        near = begin + np.arange(max(1, seam - window // 4), min(total - length - begin - 1, seam + window // 4))
-        steps = sum(np.abs(h.sound[near + d] - h.sound[near + d - 1]) for h in holds for d in (0, length))
-        found.append((float(cost[i]), int(near[int(np.argmin(steps))])))
+        low, high = begin + max(1, seam - window // 4), min(total - length - 1, begin + seam + window // 4)
+        steps = sum(np.abs(np.diff(h.sound[low + d - 1 : high + d])) for h in holds for d in (0, length))
+        found.append((float(cost[i]), low + int(np.argmin(steps))))
         cost[max(0, i - wide) : i + wide] = np.inf
     return found
 
 
 def _unlike(h: _Hold, begin: int, length: int, hop: int, wide: int, count: int) -> Doubles:
     """What (count,) places of a seam, every `hop` frames from `begin` on, cost: by what its sides do not share, and by ripple."""
-    here, there = h.sound[begin:-length], h.sound[begin + length :]
     at = begin + np.arange(count) * hop
     first, middle, last = (h.squares[at + k * wide * hop] for k in range(3))
     first_, middle_, last_ = (h.squares[at + k * wide * hop + length] for k in range(3))
-    apart = (there - here)[: len(here) // hop * hop].reshape(-1, hop)
-    total = np.concatenate([[0.0], np.cumsum(np.einsum("ij,ij->i", apart, apart), dtype=np.float64)])
+    total = _apart(h.sound[begin:], length, hop, count + 2 * wide)
     across = (total[2 * wide :] - total[: -2 * wide]) / (last - first + last_ - first_ + 1e-12)
     ripple = 10 * np.log10((middle_ - first_ + 1e-12) / (last - middle + 1e-12))
     return np.asarray(across + RIPPLED * np.square(ripple))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def _apart(sound, length, hop, count):  # type: ignore[no-untyped-def]
+    """Energy (count,) of the differences of a sound and itself `length` frames later, up to every `hop`-th frame."""
+    total = np.zeros(count)
+    for i in range(1, count):
+        here, there = sound[(i - 1) * hop : i * hop], sound[(i - 1) * hop + length : i * hop + length]
+        energy = np.float32(0)
+        for k in range(hop):
+            energy += (there[k] - here[k]) ** 2
+        total[i] = total[i - 1] + energy
+    return total
 
 
 def _tilt(audio: Floats, loop: LoopResult, window: int) -> float:
