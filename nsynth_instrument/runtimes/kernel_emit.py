@@ -89,6 +89,12 @@ class Emitter:
         """A vector from memory."""
         return self.builder.load(self.at(base, offset, VECTOR), align=4)
 
+    def wide(self, base: Any) -> Any:
+        """A vector from as many bfloat16 in memory."""
+        b = self.builder
+        bits = b.load(self.at(base, 0, ir.VectorType(ir.IntType(16), LANES)), align=2)
+        return b.bitcast(b.shl(b.zext(bits, INTS), ir.Constant(INTS, [16] * LANES)), VECTOR)
+
     def spread(self, value: Any) -> Any:
         """A scalar in every lane."""
         kind = ir.VectorType(value.type, LANES)
@@ -160,6 +166,16 @@ class Emitter:
             b.store(b.fptrunc(value, half), self.at(base, 2 * LANES * vector, half), align=2)
         else:
             b.store(value, self.at(base, 4 * LANES * vector, VECTOR), align=4)
+
+    def keep_positive(self, two: Sequence[Any], address: Any) -> None:
+        """Store two vectors, 0 where they are negative, as bfloat16 side by side; AVX512-BF16 only."""
+        b, both, bits = self.builder, ir.VectorType(BFloat(), 2 * LANES), ir.VectorType(ir.IntType(16), 2 * LANES)
+        kind = ir.FunctionType(both, (VECTOR, VECTOR))
+        name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+        # The sign is the same of a bfloat16 and of its bits as a whole number.
+        value = b.bitcast(b.call(b.module.declare_intrinsic(name, (), kind), two[::-1]), bits)
+        zero = ir.Constant(bits, [0] * 2 * LANES)
+        b.store(b.select(b.icmp_signed(">", value, zero), value, zero), self.at(address, 0, bits), align=2)
 
     def finish(self, what: int, sums: Sequence[Any], plain: Any, kept: Any, bias: Any, bf16: bool, begin: int = 0) -> None:
         """What becomes of a column's sums, the vectors of a block from `begin` on.

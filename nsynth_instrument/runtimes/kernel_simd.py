@@ -30,10 +30,10 @@ COLUMNS = 5
 """Columns that one pass through a block's weights serves, at most: 20 sums, 4 weights and a value in 32 registers."""
 
 
-def aligned(shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
-    """Zeros that begin on a cache line."""
+def aligned(shape: tuple[int, ...], dtype: Any, *, empty: bool = False) -> npt.NDArray[Any]:
+    """Zeros, or whatever is there, that begin on a cache line."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
+    raw = (np.empty if empty else np.zeros)(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     out: npt.NDArray[Any] = raw[start : start + size].view(dtype).reshape(shape)
     return out
@@ -64,6 +64,47 @@ def _kept(value, like):  # type: ignore[no-untyped-def]
         return np.uint16((u + np.uint32(0x7FFF) + ((u >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
 
     return bits
+
+
+@intrinsic
+def taken(typing, like, values, out, kept, bias):  # type: ignore[no-untyped-def]
+    """LANES values as the elements of `like` are, as float32 to `out`, and with a bias, where positive, to `kept`; addresses."""
+    bf16 = like.dtype != types.float32
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        e = Emitter(builder)
+        _, values, out, kept, bias = arguments
+        value = e.wide(values) if bf16 else e.load(values)
+        builder.store(value, e.at(out, 0, VECTOR), align=4)
+        e.keep(e.greater(builder.fadd(value, e.load(bias)), e.all(0)), kept, 0, bf16)
+        return context.get_dummy_value()
+
+    return types.void(like, *(types.uintp,) * 4), generate
+
+
+@intrinsic
+def given(typing, like, values, kept):  # type: ignore[no-untyped-def]
+    """LANES float32 as the elements of `like` are; addresses."""
+    bf16 = like.dtype != types.float32
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        e = Emitter(builder)
+        e.keep(e.load(arguments[1]), arguments[2], 0, bf16)
+        return context.get_dummy_value()
+
+    return types.void(like, types.uintp, types.uintp), generate
+
+
+@intrinsic
+def added(typing, values, out):  # type: ignore[no-untyped-def]
+    """LANES float32 on top of those at `out`; addresses."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        e = Emitter(builder)
+        builder.store(builder.fadd(e.load(arguments[1]), e.load(arguments[0])), e.at(arguments[1], 0, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp), generate
 
 
 def pack(weight: npt.NDArray[Any], *, bf16: bool, tiles: bool = False, gated: bool = False) -> npt.NDArray[Any]:
@@ -160,7 +201,7 @@ def _block(  # type: ignore[no-untyped-def]
         weights = [builder.load(e.at(w_k, 4 * LANES * v, kind), align=4 * LANES) for v in range(VECTORS)]
         totals = []
         for c, column in enumerate(columns_of(x_k, x_next)):
-            x = e.spread(builder.load(builder.inttoptr(column, (INT if bf16 else SINGLE).as_pointer()), align=4))
+            x = e.spread(builder.load(builder.inttoptr(column, (INT if bf16 else SINGLE).as_pointer()), align=2 if bf16 else 4))
             if bf16:
                 x = builder.bitcast(x, pairs)
                 totals.append([builder.call(dot, [s, weight, x]) for s, weight in zip(sums[c], weights, strict=True)])

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from .kernel_emit import LANES, VECTORS, WORD, Emitter, features, has_bf16
+from .kernel_emit import KEEP_RELU, LANES, PLAIN, RELU, VECTORS, WORD, Emitter, features, has_bf16
 
 AT_ONCE = 16
 """Columns of a tile."""
@@ -205,6 +205,92 @@ def tiled_block(  # type: ignore[no-untyped-def]
             total = [builder.fadd(e.load(here, 4 * LANES * v), e.load(begin, 4 * LANES * v)) for v in told]
             plain, keep = (builder.add(a, builder.mul(s, column.index)) for a, s in ((out, out_next), (kept, kept_next)))
             e.finish(what, total, plain, keep, bias, True, told[0])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def tiled_columns(  # type: ignore[no-untyped-def]
+    typing, kind, chunks, w, taps, count, x_next, first, first_next, out, out_next, kept, kept_next, bias
+):
+    """Half a block's outputs, 32, of `chunks` times 32 columns; PLAIN, RELU or KEEP_RELU.
+
+    See `kernel_simd.multiply`; all but counts are addresses and bytes, and each of the `count` taps has 32 inputs. What becomes
+    of a chunk's sums is done while the next one is multiplied; they wait for it in `out`, or, where that is not wanted, in a
+    room of two chunks.
+    """
+    signature = types.void(kind, *(types.uintp,) * 12)
+    what, many = kind.literal_value, 2 * AT_ONCE
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        e, t = Emitter(builder), _Tiles(builder)
+        chunks, w, taps, count, x_next, first, first_next, out, out_next, kept, kept_next, bias = arguments[1:]
+        add, mul = builder.add, builder.mul
+        with builder.goto_entry_block():
+            room = builder.alloca(ir.ArrayType(ir.IntType(8), 8 * _TILE if what == RELU else 64))
+            row, here, there = (builder.alloca(WORD) for _ in range(3))
+        room.align = 64
+        sums, next_sum = (builder.ptrtoint(room, WORD), WORD(2 * 4 * LANES)) if what == RELU else (out, out_next)
+        shifts = [e.load(bias, 4 * LANES * v) for v in range(2)] if what == KEEP_RELU else []
+        # Columns of a chunk finished with each tap of the next.
+        each = builder.udiv(add(count, WORD(many - 1)), count)
+
+        def of(chunk: Any, base: Any, step: Any) -> Any:
+            return add(base, mul(mul(chunk, WORD(many)), step))
+
+        def place(chunk: Any) -> Any:
+            return of(builder.and_(chunk, WORD(1)) if what == RELU else chunk, sums, next_sum)
+
+        def tiles(base: Any, step: Any) -> list[tuple[int, Any]]:
+            """Where the tiles of sums lie: two of columns, of each two of outputs."""
+            both = base, add(base, mul(step, WORD(AT_ONCE)))
+            return [(2 * c + v, add(both[c], WORD(4 * LANES * v))) for c in range(2) for v in range(2)]
+
+        def begin(chunk: Any) -> None:
+            for slot, value in ((row, WORD(0)), (here, place(chunk)), (there, of(chunk, kept, kept_next))):
+                builder.store(value, slot)
+
+        def finish(most: Any) -> None:
+            """The chunk's next columns, `most` of them, as the next product reads them."""
+            done, left = builder.load(row), builder.sub(WORD(many), builder.load(row))
+            some = builder.select(builder.icmp_unsigned("<", left, most), left, most)
+            with cgutils.for_range(builder, some, intp=WORD):
+                total = [e.load(builder.load(here), 4 * LANES * v) for v in range(2)]
+                if shifts:
+                    total = [builder.fadd(a, b) for a, b in zip(total, shifts, strict=True)]
+                e.keep_positive(total, builder.load(there))
+                for slot, step in ((here, next_sum), (there, kept_next)):
+                    builder.store(add(builder.load(slot), step), slot)
+            builder.store(add(done, some), row)
+
+        def products(chunk: Any, last: Any) -> None:
+            for tile, address in tiles(of(chunk, first, first_next), first_next):
+                t.load(tile, address, first_next)
+            offset, below = of(chunk, WORD(0), x_next), mul(x_next, WORD(AT_ONCE))
+            if last is not None:
+                begin(last)
+            with cgutils.for_range(builder, count, intp=WORD) as tap:
+                x = add(builder.load(e.at(taps, mul(tap.index, WORD(8)), WORD), align=8), offset)
+                weights = add(w, mul(tap.index, WORD(2 * _TILE)))
+                t.load(4, x, x_next)
+                for v in range(2):
+                    t.load(6 + v, add(weights, WORD(_TILE * v)), WORD(64))
+                    t.dot(v, 4, 6 + v)
+                t.load(5, add(x, below), x_next)
+                for v in range(2):
+                    t.dot(2 + v, 5, 6 + v)
+                if last is not None:
+                    finish(each)
+            for tile, address in tiles(place(chunk), next_sum):
+                t.store(tile, address, next_sum)
+
+        products(WORD(0), None)
+        with cgutils.for_range(builder, chunks, start=WORD(1), intp=WORD) as chunk:
+            products(chunk.index, None if what == PLAIN else builder.sub(chunk.index, WORD(1)))
+        if what != PLAIN:
+            begin(builder.sub(chunks, WORD(1)))
+            finish(WORD(many))
         return context.get_dummy_value()
 
     return signature, generate
