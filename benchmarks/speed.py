@@ -181,7 +181,8 @@ def network(runtime: str, net: str, threads: int, device: str, precision: str) -
 def roof(asked: argparse.Namespace) -> None:
     top = peaks(asked.threads, min(1.5, asked.seconds / 2))
     made = network(asked.runtime, asked.net, asked.threads, asked.device, asked.precision)
-    precision = "bf16" if "bf16" in made.runtime else "float32"
+    precision = "tiles" if getattr(made, "tiles", False) else "bf16" if "bf16" in made.runtime else "float32"
+    top["tiles"] = top["bf16"]
     each = multiply_adds(made.config)
     print(
         f"{made.runtime}, {asked.net}: {each / 1e6:.2f} M multiply-adds a sample; peak {top[precision]:.0f} G/s, memory {top['memory']:.0f} GB/s"
@@ -196,7 +197,7 @@ def roof(asked: argparse.Namespace) -> None:
             flush=True,
         )
         if asked.csv:
-            size = 2 if precision == "bf16" else 4
+            size = 4 if precision == "float32" else 2
             work = batch * parameters(made.config) / traffic(made.config, batch, size)
             row = [asked.runtime, precision, asked.net, batch, f"{rate:.0f}", f"{rate / made.config.rate:.4g}", f"{done:.4g}"]
             row += [f"{busy * each / 1e9:.4g}", f"{work:.4g}", f"{top[precision]:.4g}", f"{top['memory']:.4g}"]
