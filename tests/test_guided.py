@@ -125,6 +125,9 @@ def test_what_runs_away_is_held_down() -> None:
     assert loud(kept, 1700, 1800) == pytest.approx(loud(misjudged, 1700, 1800), abs=0.5), "sines may be misjudged"
     power = np.square(residue.held(rumble, of))
     assert power[: RATE // 100].mean() > 100 * power[RATE // 2 :].mean(), "an onset is freer"
+    loudly = replace(of, noise=np.full_like(of.noise, -45.0))
+    drifted = noise_bands(loudly.noise, np.random.default_rng(0)) + np.float32(0.02)
+    assert abs(residue.held(drifted, loudly).mean()) < 2e-4, "what drifts off zero is no sound"
 
 
 def test_noise_that_would_hardly_be_heard_beside_a_note_is_not() -> None:

@@ -106,4 +106,13 @@ def held(audio: Floats, note: Partials, amount: float = 1.0) -> Floats:
     shaped = scipy.fft.irfft(spectra * 10 ** (gain @ spread / 20), _SIZE, axis=1)
     out = np.zeros(frames * HOP + _SIZE, np.float32)
     overlap_add(shaped, window, out)
-    return out[_SIZE // 2 : -_SIZE // 2] / _overlap(frames)
+    return _audible(out[_SIZE // 2 : -_SIZE // 2] / _overlap(frames))
+
+
+def _audible(audio: Floats) -> Floats:
+    """Without what no window tells from its lowest bin, and no ear hears: on its own past a network can drift off zero."""
+    spectrum = scipy.fft.rfft(np.pad(audio, (0, _SIZE)))
+    hz = np.arange(len(spectrum)) * (RATE / (len(audio) + _SIZE))
+    edge = int(np.searchsorted(hz, BAND_EDGES[0]))
+    spectrum[:edge] *= np.sin(np.pi / 2 * hz[:edge] / BAND_EDGES[0]).astype(np.float32) ** 2
+    return np.asarray(scipy.fft.irfft(spectrum, len(audio) + _SIZE)[: len(audio)], dtype=np.float32)
