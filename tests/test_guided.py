@@ -16,9 +16,9 @@ from nsynth_instrument import bundle  # noqa: E402
 from nsynth_instrument.bundle import Bundle  # noqa: E402
 from nsynth_instrument.codecs import Among, Mixed  # noqa: E402
 from nsynth_instrument.codecs.guided import GuidedCodec  # noqa: E402
-from nsynth_instrument.dsp import guide, inphase, pqmf, residue  # noqa: E402
+from nsynth_instrument.dsp import guide, inphase, pqmf  # noqa: E402
 from nsynth_instrument.dsp.additive import noise_bands  # noqa: E402
-from nsynth_instrument.dsp.partials import BAND_EDGES, BANDS, HOP, RATE, SILENCE, SLOTS, Partials  # noqa: E402
+from nsynth_instrument.dsp.partials import HOP, RATE, SILENCE, SLOTS, Partials  # noqa: E402
 from nsynth_instrument.dsp.pitch import cents_off  # noqa: E402
 from nsynth_instrument.errors import BundleError, UnknownName  # noqa: E402
 from nsynth_instrument.instruments import read_bank  # noqa: E402
@@ -29,18 +29,9 @@ from nsynth_instrument.runtimes import RUNTIMES, open_codec  # noqa: E402
 from nsynth_instrument.runtimes.kernel_wavenet import WaveNetKernel  # noqa: E402
 from nsynth_instrument.training import features  # noqa: E402
 from nsynth_instrument.training.guided import GuidedRecipe, GuidedTask  # noqa: E402
+from tests.tones import falling  # noqa: E402
 
 CONFIG = replace(GUIDED12, width=8, skip=8, layers=3, stages=2)
-
-
-def note(f0: float = 220.0, frames: int = 48, noise: float = -300.0) -> Partials:
-    """Harmonics falling by 6 dB an octave up to 2 kHz, over noise of one density."""
-    level = np.full((frames, SLOTS), SILENCE, np.float32)
-    n = int(2000 / f0)
-    level[:, :n] = -20 - 20 * np.log10(np.arange(1, n + 1))
-    return Partials(
-        f0, level, np.zeros((frames, SLOTS), np.float32), np.full((frames, BANDS), noise, np.float32), np.zeros(frames, np.float32)
-    )
 
 
 def tone(of: Partials, rng: np.random.Generator, before: int) -> np.ndarray:
@@ -53,7 +44,7 @@ def tone(of: Partials, rng: np.random.Generator, before: int) -> np.ndarray:
 
 
 def test_noise_is_one_in_units_of_the_scale() -> None:
-    flat = replace(note(noise=-80.0), level=np.full((48, SLOTS), SILENCE, np.float32))
+    flat = replace(falling(noise=-80.0), level=np.full((48, SLOTS), SILENCE, np.float32))
     signal = pqmf.analysis(noise_bands(flat.noise, np.random.default_rng(0))[None], guide.BANDS)[0]
     levels, share = guide.scale(flat)
     size = np.sqrt(np.mean((signal / levels)[100:-100] ** 2, axis=0))
@@ -63,7 +54,7 @@ def test_noise_is_one_in_units_of_the_scale() -> None:
 
 
 def test_powers_of_sines_are_those_of_their_bands() -> None:
-    of = note(f0=1525.0)
+    of = falling(f0=1525.0)
     of.level[:, 1] = -30.0
     sines, noise = guide.powers(of)
     led = pqmf.analysis(tone(of, np.random.default_rng(0), 0)[None], guide.BANDS)[0][100:-100]
@@ -72,7 +63,7 @@ def test_powers_of_sines_are_those_of_their_bands() -> None:
 
 
 def test_sines_take_the_phases_of_the_recording() -> None:
-    of, reach = note(), inphase.size_for(220.0) // 2
+    of, reach = falling(), inphase.size_for(220.0) // 2
     audio = tone(of, np.random.default_rng(3), reach)
     left = audio[reach:-reach] - inphase.sines(audio, of)
     middle = slice(4 * HOP, -4 * HOP)
@@ -80,78 +71,16 @@ def test_sines_take_the_phases_of_the_recording() -> None:
 
 
 def test_noise_is_drawn_where_there_is_noise() -> None:
-    windy, pure = (guide.calm(guide.scale(note(noise=n))[1]) for n in (-70, -130))
+    windy, pure = (guide.calm(guide.scale(falling(noise=n))[1]) for n in (-70, -130))
     assert windy[:, 0].min() > 0.5
     assert pure[0, 0] == 1, "an onset is drawn whole"
     assert pure[1000, 0] < 0.05
     assert pure[1000, 5] == pytest.approx(1, abs=1e-3), "a band without sines is noise alone"
 
 
-def loud(audio: np.ndarray, low: float, high: float) -> float:
-    """dB of what of it lies between two frequencies, from 0.2 s on."""
-    held = audio[RATE // 5 :]
-    power = np.abs(np.fft.rfft(held)) ** 2
-    at = np.fft.rfftfreq(len(held), 1 / RATE)
-    return float(10 * np.log10(power[(at > low) & (at < high)].sum() / len(held) ** 2 + 1e-30))
-
-
-def test_what_is_drawn_is_as_loud_as_the_noise_that_is_said() -> None:
-    of = replace(note(1000.0, frames=240, noise=-90.0), level=np.full((240, SLOTS), SILENCE, np.float32))
-    right = noise_bands(of.noise, np.random.default_rng(0))
-    tilted = right + 30 * np.diff(right, prepend=0)  # 40 dB too loud on high
-    for low, high in ((50, 150), (300, 600), (2000, 4000), (9000, 18000)):
-        for drawn in (right, 0.3 * right, 5 * right, tilted):
-            assert loud(residue.held(drawn, of), low, high) == pytest.approx(loud(right, low, high), abs=1.5)
-        quiet = 0.1 * right
-        assert loud(residue.held(quiet, of, 0.0), low, high) == pytest.approx(loud(quiet, low, high), abs=0.1), "nothing was drawn"
-        assert loud(residue.held(0.5 * right, of, 0.5), low, high) == pytest.approx(loud(right, low, high) - 6, abs=1.5)
-
-
-def test_what_is_right_stays_as_it_is() -> None:
-    of = note(440.0, frames=120, noise=-90.0)
-    right = noise_bands(of.noise, np.random.default_rng(0))
-    assert np.mean((residue.held(right, of) - right)[RATE // 10 :] ** 2) < 0.03 * np.mean(right**2)
-    none = residue.held(np.zeros_like(right), of)
-    assert none.shape == right.shape and not none.any()
-
-
-def test_what_runs_away_is_held_down() -> None:
-    of = note(1760.0, frames=240, noise=-100.0)
-    t = np.arange(len(of) * HOP) / RATE
-    rumble = (0.05 * np.sin(2 * np.pi * 300 * t)).astype(np.float32)
-    assert loud(residue.held(rumble, of), 20, 1000) < loud(rumble, 20, 1000) - 35, "below the fundamental there is noise alone"
-    misjudged = (10 ** (of.level[0, 0] / 20) * guide.TONAL * 0.7 * np.sin(2 * np.pi * 1760 * t)).astype(np.float32)
-    kept = residue.held(misjudged, of)
-    assert loud(kept, 1700, 1800) == pytest.approx(loud(misjudged, 1700, 1800), abs=0.5), "sines may be misjudged"
-    power = np.square(residue.held(rumble, of))
-    assert power[: RATE // 100].mean() > 100 * power[RATE // 2 :].mean(), "an onset is freer"
-    loudly = replace(of, noise=np.full_like(of.noise, -45.0))
-    drifted = noise_bands(loudly.noise, np.random.default_rng(0)) + np.float32(0.02)
-    assert abs(residue.held(drifted, loudly).mean()) < 2e-4, "what drifts off zero is no sound"
-
-
-def test_noise_that_would_hardly_be_heard_beside_a_note_is_not() -> None:
-    frames, f0 = 250, 220.0
-    level = np.full((frames, SLOTS), SILENCE, np.float32)
-    level[:, 0] = -3.0
-    beside = np.linspace(-60, -10, 64)  # of each band, dB re the sine's power, which is at -6
-    noise = np.tile(beside - 6.0 - 10 * np.log10(np.diff(BAND_EDGES)), (frames, 1)).astype(np.float32)
-    note = Partials(f0, level, np.zeros_like(level), noise, np.zeros(frames, np.float32))
-    change = (residue.hushed(note).noise - noise)[100]
-    total = 10 * np.log10(1 + (10 ** (beside / 10)).sum())
-    at = beside - total
-    assert np.abs(change[(at < -42.2) | (at > -33.8)]).max() < 0.01, "what is heard, and what is silent, stays"
-    between = (at > -41.8) & (at < -36.2)
-    assert between.sum() >= 5
-    np.testing.assert_allclose((at + change)[between], -42, atol=0.1)
-    assert np.all(np.diff(at + change)[at[1:] > -36] > 0), "a louder band is not softer than the next"
-    np.testing.assert_allclose((residue.hushed(note, 0.25).noise - noise)[100], 0.25 * change, atol=1e-3)
-    assert np.array_equal(residue.hushed(note, 0.0).noise, noise)
-
-
 def test_what_is_told_lies_near_one_at_any_level() -> None:
     for gain in (0.0, -40.0):
-        of = note(noise=-90 + gain)
+        of = falling(noise=-90 + gain)
         of.level[of.level > SILENCE] += gain
         levels, share = guide.scale(of)
         led = pqmf.analysis(tone(of, np.random.default_rng(0), 0)[None], guide.BANDS)[0]
@@ -174,7 +103,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> GuidedTask:
         for name in names:
             for pitch in (45, 46, 57, 69):
                 key = f"{name}-{pitch:03d}-100"
-                one = tone(note(hz(pitch), 250), rng, 0) + 0.01 * rng.standard_normal(250 * HOP)
+                one = tone(falling(hz(pitch), 250), rng, 0) + 0.01 * rng.standard_normal(250 * HOP)
                 soundfile.write(folder / split / "audio" / f"{key}.wav", one, RATE)
                 listing[key] = {
                     "instrument_str": name, "pitch": pitch, "velocity": 100,

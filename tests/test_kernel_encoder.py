@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch")
 from nsynth_instrument.nets.wavenet import WaveNet  # noqa: E402
 from nsynth_instrument.nets.wavenet_config import WaveNetConfig  # noqa: E402
 from nsynth_instrument.runtimes.kernel_emit import has_bf16  # noqa: E402
-from nsynth_instrument.runtimes.kernel_encoder import SECTION, Encoder, _groups  # noqa: E402
+from nsynth_instrument.runtimes.kernel_encoder import Encoder, _groups  # noqa: E402
+from nsynth_instrument.runtimes.kernel_sections import SECTION  # noqa: E402
 from nsynth_instrument.runtimes.kernel_tiles import has_tiles  # noqa: E402
 
 CONFIG = WaveNetConfig(

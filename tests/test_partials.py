@@ -9,6 +9,7 @@ from nsynth_instrument.dsp import partials
 from nsynth_instrument.dsp.additive import noise_bands, synthesise, tones
 from nsynth_instrument.dsp.analysis import analyse, measure_f0
 from nsynth_instrument.dsp.distance import log_spectral_distance
+from nsynth_instrument.dsp.normal import normal
 from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE
 from nsynth_instrument.dsp.thinning import thinned
 from nsynth_instrument.notes import hz
@@ -132,3 +133,15 @@ def test_silence_is_analysed_without_a_warning() -> None:
     assert np.isfinite(note.noise).all()
     assert note.level.max() < -120
     assert not synthesise(note, np.random.default_rng(0), noise=False).any()
+
+
+@pytest.mark.parametrize("count", [1, 7, 200001])
+def test_normal_numbers_are_normal(count: int) -> None:
+    drawn = normal(np.random.default_rng(0), count)
+    assert drawn.shape == (count,) and drawn.dtype == np.float32 and np.isfinite(drawn).all()
+    if count > 1000:
+        assert abs(drawn.mean()) < 0.01 and drawn.std() == pytest.approx(1, abs=0.01)
+        assert np.mean(np.abs(drawn) < 0.6745) == pytest.approx(0.5, abs=0.005), "half lie within the quartiles"
+        assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
+        half = count // 2
+        assert abs(np.corrcoef(drawn[:half], drawn[half + 1 : 2 * half + 1])[0, 1]) < 0.01, "sines beside their cosines"

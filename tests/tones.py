@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from nsynth_instrument.dsp.partials import BANDS, SILENCE, SLOTS, Partials
+
 RATE = 48000
 Floats = npt.NDArray[np.float32]
 
@@ -30,3 +32,13 @@ def save(path: Path, audio: npt.NDArray[np.floating], rate: int = RATE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, audio, rate)
     return path
+
+
+def falling(f0: float = 220.0, frames: int = 48, noise: float = -300.0) -> Partials:
+    """Harmonics falling by 6 dB an octave up to 2 kHz, over noise of one density."""
+    level = np.full((frames, SLOTS), SILENCE, np.float32)
+    n = int(2000 / f0)
+    level[:, :n] = -20 - 20 * np.log10(np.arange(1, n + 1))
+    return Partials(
+        f0, level, np.zeros((frames, SLOTS), np.float32), np.full((frames, BANDS), noise, np.float32), np.zeros(frames, np.float32)
+    )

@@ -36,8 +36,6 @@ HELD = 0.02
 """What the mean square of attack and sizes of fluctuation costs, of moving from where they were."""
 STRAYS = 0.2
 """What the likelihood of fluctuation counts (in training 0.1): else a tone that stands still is said to tremble."""
-_COURSE = 33
-"""Frames over whose mean a level is no fluctuation."""
 BOUND = 3.0
 """Codes lie within this, as the encoder's do."""
 
@@ -156,7 +154,7 @@ class _Loss:
 
 def _strays(course: Floats, weight: npt.NDArray[np.floating]) -> list[tuple[Floats, Floats]]:
     """Size of what (frames, n) does beside its moving mean, and of its differences, each with weights that sum to 1 or less."""
-    mean = scipy.ndimage.uniform_filter1d(course, _COURSE, axis=0, mode="nearest")
+    mean = scipy.ndimage.uniform_filter1d(course, timbre.COURSE, axis=0, mode="nearest")
     sizes = [np.minimum(np.abs(np.diff(course - mean, order, axis=0)), 60) for order in range(timbre.ORDERS)]
     weights = [np.asarray(weight[order:] / max(float(weight[order:].sum()), 1.0), np.float32) for order in range(timbre.ORDERS)]
     return list(zip(sizes, weights, strict=True))

@@ -75,7 +75,8 @@ def _swing(note: Partials, said: timbre.Said, n: int) -> Floats:
     rest = level - said.level[:, :n]
     # Without its course over a quarter of a second.
     total = np.concatenate([np.zeros((1, n)), np.cumsum(rest, axis=0, dtype=np.float64)])
-    first, last = (np.clip(np.arange(len(rest)) + shift, 0, len(rest)) for shift in (-16, 17))
+    around = np.arange(len(rest)) - timbre.COURSE // 2
+    first, last = (np.clip(at, 0, len(rest)) for at in (around, around + timbre.COURSE))
     rest = rest - (total[last] - total[first]) / (last - first)[:, None]
     out = []
     for order in range(timbre.ORDERS):

@@ -57,11 +57,13 @@ def judge(audio: Floats, rate: int, start: int, end: int, key_hz: float) -> Seam
     off = abs(1200 * math.log2(own / key_hz))
     periods = max(1, round((end + 1 - start) * key_hz / rate))
     looped = 1200 * math.log2(periods * rate / ((end + 1 - start) * key_hz))
-    if abs(looped) <= CENTS and off <= CENTS:  # the doubt need not be known
+    near = abs(looped) <= CENTS
+    if near and off <= CENTS:  # the doubt need not be known
         return measure(audio, rate, start, end, key_hz)
-    if abs(looped) <= CENTS and off <= CENTS + wander(held, rate, key_hz, least=off - CENTS):
+    doubt = wander(held, rate, key_hz, least=off - CENTS if near else math.inf)
+    if near and off <= CENTS + doubt:
         return measure(audio, rate, start, end, key_hz)
-    return measure(audio, rate, start, end, own, doubt=wander(held, rate, key_hz))
+    return measure(audio, rate, start, end, own, doubt=doubt)
 
 
 def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float, *, doubt: float = 0.0) -> Seam:

@@ -34,6 +34,8 @@ DEPTH = 80.0
 """dB under a note's peak; what lies lower is as good as silent."""
 
 IN = POINTS + BANDS + HEARD + OFFSETS + 1 + PIECES
+COURSE = 33
+"""Frames, a quarter of a second, over whose mean what a level does is its course, and no fluctuation."""
 ORDERS = 3
 """Sizes that describe a fluctuation: of itself, of its change from frame to frame, of the change of that."""
 OUT = POINTS + SLOTS + SLOTS + BANDS + 1 + ORDERS * ZONES + ORDERS + PIECES

@@ -105,7 +105,7 @@ def _sizes(grid: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     return _read(grid.reshape(b, n * timbre.ORDERS, timbre.ZONES), at).reshape(b, n, timbre.ORDERS, -1)
 
 
-def _quick(x: torch.Tensor, frames: int = 33) -> torch.Tensor:
+def _quick(x: torch.Tensor, frames: int = timbre.COURSE) -> torch.Tensor:
     """(batch, frames, n) without its moving mean."""
     mean = torch.nn.functional.avg_pool1d(x.transpose(1, 2), frames, 1, frames // 2, count_include_pad=False)
     return x - mean.transpose(1, 2)
