@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nsynth_instrument.dsp.loops import bake, find_loop, find_loops, release_seconds, sustains
-from nsynth_instrument.dsp.periods import autocorrelation, energy, period
+from nsynth_instrument.dsp.loudness import _K, loudest
+from nsynth_instrument.dsp.periods import autocorrelation, between, energy, period
 from nsynth_instrument.dsp.seams import judge, measure
 from nsynth_instrument.errors import UsageError
 from nsynth_instrument.notes import hz
@@ -130,6 +133,47 @@ def test_likeness_is_the_correlation_at_every_lag_whatever_the_length() -> None:
         for lag in (0, 1, 17, n // 2):
             a, b = x[: n - lag], x[lag:]
             assert found[lag] == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)), abs=1e-4)
+
+
+def test_a_period_by_few_lags_of_low_sound_is_that_by_all_lags_of_the_whole() -> None:
+    for pitch, how in ((30.3, {"noise": 0.01}), (52.8, {"vibrato": 8.0}), (71.0, {"tremolo": 2.0, "noise": 0.03}), (99.9, {})):
+        x = note(pitch, **how)[12000:140000]
+        likeness, cycle, periods = autocorrelation(x, energy(x), len(x)), 48000 / hz(round(pitch)), 1
+        while periods * cycle * 1.2 < len(likeness) - 2:
+            near = round(periods * cycle * 0.97) if periods == 1 else round((periods - 0.2) * cycle)
+            far = round(periods * cycle * 1.03) if periods == 1 else round((periods + 0.2) * cycle)
+            peak = near + int(np.argmax(likeness[near : far + 1]))
+            a, b, c = likeness[peak - 1 : peak + 2].astype(float)
+            cycle, periods = (peak + 0.5 * (a - c) / (a - 2 * b + c)) / periods, 2 * periods
+        assert abs(1200 * np.log2(period(x, 48000, hz(round(pitch))) / cycle)) < 0.01, pitch
+
+
+def test_likeness_between_lags_is_that_of_a_finer_rate() -> None:
+    x = np.cos(2 * np.pi * 0.24 * np.arange(200)).astype(np.float32)
+    at = np.linspace(5, 190, 777)
+    assert np.abs(between(x, at) - np.cos(2 * np.pi * 0.24 * at)).max() < 0.02
+    assert np.array_equal(between(x, np.arange(200.0)), x)
+
+
+def test_a_part_is_baked_as_the_whole_is() -> None:
+    audio = note(50, tremolo=1.0)
+    found = find_loop(audio, 48000, hz(50), hold_seconds=HOLD)
+    assert found is not None
+    first, after = found.start - found.blend, found.end + 1 + found.blend
+    part = bake(audio[first:after], replace(found, start=found.blend, end=found.end - first))
+    assert np.array_equal(part, bake(audio, found)[first:after])
+
+
+def test_loudness_is_the_standard_s_to_a_hundredth_of_a_decibel() -> None:
+    scipy_signal = pytest.importorskip("scipy.signal")
+    for seconds, decay in ((4.0, 0.0), (4.0, 20.0), (1.3, 90.0), (0.1, 0.0)):
+        x = np.random.default_rng(3).standard_normal(round(48000 * seconds)) * 10 ** (-decay * np.arange(48000 * seconds) / 48000 / 20)
+        y = np.pad(0.1 * x, (0, max(0, 19200 - len(x))))
+        for f in _K:
+            y = scipy_signal.lfilter(f[:3], f[3:], y)
+        total = np.cumsum(np.pad(y**2, (19200, 0)))
+        wanted = -0.691 + 10 * np.log10((total[19200:] - total[:-19200]).max() / 19200)
+        assert loudest(np.float32(0.1 * x)) == pytest.approx(wanted, abs=0.01)
 
 
 def test_one_frame_too_many_is_seen() -> None:

@@ -7,16 +7,22 @@ frames any more.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import UsageError
-from .periods import Doubles, Floats, autocorrelation, energy, follow, wander
+from .baking import blend
+from .joints import good_places
+from .periods import Doubles, Floats, autocorrelation, between, energy, follow, thinness, wander
 from .seams import CENTS, Seam, judge, level, measure, whole_periods
+from .thinning import thinned
 
 SHORTEST, LONGEST = 0.25, 1.5
 """s; a shorter loop buzzes, a longer one answers a released key late."""
@@ -24,8 +30,6 @@ TUNED = 0.8
 """Of the CENTS that are promised, what a loop's length may use; the rest is for the measurement."""
 BLEND = 0.1
 """s; the stretch on either side of the seam that is blended."""
-LATEST = 0.6
-"""s; a loop ends at most this long before the hold does, since a player goes on from there to the recorded release."""
 TRIED = 24
 """Loop lengths that are tried at every place."""
 PLACES, MEASURED = (2, 6), (24, 400)
@@ -39,9 +43,6 @@ STRAIN = 1.0
 """dB by which a note's level may change where a loop that suits others is blended into it."""
 CLEAR = 0.95
 """Of each limit, what a seam may reach: another's measurement, and 16 bits, change the last percent."""
-RIPPLED, EARLY, LONG = 0.05, 0.01, 0.004
-"""What a place costs, beside 1 for sides that share nothing: each dB squared of ripple, each second before the hold's
-end; and what each doubling of length is worth."""
 STEEPEST = 2.0
 """dB/s; a note that falls faster while held decays, and gets no loop."""
 FALL = 9.0
@@ -77,10 +78,9 @@ class LoopResult:
 def sustains(audio: Floats, rate: int, *, hold_seconds: float) -> bool:
     """Whether a note (frames,) keeps its level while held, as a blown or bowed one does; a struck one does not."""
     hop = max(1, rate // 20)
-    held = audio[: round(hold_seconds * rate) // hop * hop]
-    if len(held) < 20 * hop:
+    power = powers(audio[: round(hold_seconds * rate)], hop)
+    if len(power) < 20:
         return False
-    power = held.reshape(-1, hop).var(axis=1, dtype=np.float64)
     level = 10 * np.log10(power + 1e-14)
     settled = level[8:]
     slope = 20 * float(np.polyfit(np.arange(len(settled)), settled, 1)[0])
@@ -97,8 +97,8 @@ def release_seconds(audio: Floats, rate: int, *, hold_seconds: float) -> float:
     tail = audio[release:]
     if len(tail) < 4 * hop:
         return 0.3
-    power = tail[: len(tail) // hop * hop].reshape(-1, hop).var(axis=1, dtype=np.float64)
-    held = float(audio[max(0, release - 20 * hop) : release].var(dtype=np.float64))
+    power, before = powers(tail, hop), audio[max(0, release - 20 * hop) : release]
+    held = float(powers(before, len(before))[0])
     fallen = 10 * np.log10((held + 1e-14) / (power + 1e-14))
     reached = np.flatnonzero(fallen >= 60.0)
     carried_on = len(fallen) * 60.0 / max(float(np.median(fallen[-5:])), 1.0)
@@ -143,10 +143,15 @@ def find_loops(sounds: Sequence[Floats], rate: int, f0_hz: float, *, hold_second
 
 @dataclass(frozen=True, eq=False)
 class _Hold:
-    """A note between its attack and the end of its hold: `squares` is its `energy`, own: its period in frames."""
+    """A note between its attack and the end of its hold: `squares` is its `energy`, own: its period in frames.
+
+    low: what of it is low, at a rate that is `thin` times lower; likeness: the `autocorrelation` of that.
+    """
 
     sound: Floats
     squares: Doubles
+    low: Floats
+    thin: int
     likeness: Floats
     own: float
 
@@ -158,23 +163,25 @@ def _search(sounds: Sequence[Floats], rate: int, f0_hz: float, hold_seconds: flo
     holds = [_hold(audio[low:high], rate, f0_hz) for audio in sounds]
     key, own = rate / f0_hz, float(np.median([h.own for h in holds]))
     lengths = {cycle: _lengths(holds, cycle, rate) for cycle in (key, own)}
+    sides, squares = _together([h.sound for h in holds]), _together([h.squares for h in holds])
     cycles = [own]
     if lengths[key] and lengths[own] and all(_near(h, rate, f0_hz) for h in holds):
-        alike_key, alike_own = (_likeness(holds)[lengths[cycle][0]] for cycle in (key, own))
+        alike_key, alike_own = (_likeness(holds, np.array(lengths[cycle][:1]))[0] for cycle in (key, own))
         cycles = [key, own] if alike_key > alike_own - WORSE else [own]
     order, failed = list(range(len(sounds))), [0] * len(sounds)
     for cycle in cycles:
         window = whole_periods(rate, rate / cycle)
         places: list[tuple[float, int, int]] = []
         for length in lengths[cycle]:
-            places += [(cost, at, length) for cost, at in _places(holds, length, window, rate)]
+            costs, starts = good_places(sides, squares, length, window, rate, PLACES[len(sounds) > 1])
+            places += zip(costs.tolist(), starts.tolist(), itertools.repeat(length))
         for _, at, length in sorted(places)[: MEASURED[len(sounds) > 1]]:
             seamless: dict[int, LoopResult] = {}
             for n in order:
                 one = _baked(sounds[n], rate, low + at, length, cycle, window, high)
                 if one.seam.excess <= CLEAR:
                     baked = bake(sounds[n], one)
-                    seam = judge(baked, rate, one.start, one.end, f0_hz)
+                    seam = judge(baked, rate, one.start, one.end, f0_hz, measured=one.seam if cycle == key else None)
                     if seam.seamless and (len(sounds) == 1 or _strain(sounds[n], baked, one) < STRAIN):
                         seamless[n] = replace(one, seam=seam)
                         continue
@@ -186,6 +193,11 @@ def _search(sounds: Sequence[Floats], rate: int, f0_hz: float, hold_seconds: flo
     return [], order[0]
 
 
+def _together(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Arrays (n,) as (arrays, n); one alone is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
+
 def _strain(audio: Floats, baked: Floats, loop: LoopResult) -> float:
     """dB by which baking has changed a note's level about its seam, at either end of the loop, beyond its tilt."""
     near = [slice(at - loop.blend, at + loop.blend) for at in (loop.start, loop.end + 1)]
@@ -193,21 +205,22 @@ def _strain(audio: Floats, baked: Floats, loop: LoopResult) -> float:
 
 
 def _hold(part: Floats, rate: int, f0_hz: float) -> _Hold:
-    centred = part - part.mean()
-    squares = energy(centred)
-    likeness = autocorrelation(centred, squares, round(LONGEST * rate) + 1)
-    return _Hold(centred, squares, likeness, follow(likeness, rate / f0_hz))
+    centred, times = part - part.mean(), thinness(rate, f0_hz)
+    low = thinned(centred, times)
+    squares, thin, longest = energy(low), 2**times, round(LONGEST * rate / 2**times) + 1
+    own = follow(low, squares, rate / f0_hz / thin, longest) * thin
+    return _Hold(centred, energy(centred), low, thin, autocorrelation(low, squares, longest), own)
 
 
 def _near(h: _Hold, rate: int, f0_hz: float) -> bool:
     """Whether a note's pitch can hardly be told from its key's."""
     off = abs(1200 * math.log2(rate / f0_hz / h.own))
-    return off <= CENTS or off <= wander(h.sound, rate, f0_hz, least=off - CENTS) + CENTS
+    return off <= CENTS or off <= wander(h.low, rate / h.thin, f0_hz, least=off - CENTS) + CENTS
 
 
-def _likeness(holds: Sequence[_Hold]) -> Floats:
-    """The mean of the notes'."""
-    return holds[0].likeness if len(holds) == 1 else np.mean([h.likeness for h in holds], axis=0)
+def _likeness(holds: Sequence[_Hold], lengths: npt.NDArray[np.integer]) -> Floats:
+    """The mean of the notes' at lengths (n,)."""
+    return np.asarray(np.mean([between(h.likeness, lengths / h.thin) for h in holds], axis=0))
 
 
 def _baked(audio: Floats, rate: int, start: int, length: int, cycle: float, window: int, high: int) -> LoopResult:
@@ -227,37 +240,11 @@ def bake(audio: Floats, loop: LoopResult) -> Floats:
     joints are smooth: into the loop, round it, and out of it into the release. The mix keeps its power whether the
     two are alike or not. The loop's level is tilted to meet itself, and the release keeps the final gain.
     """
-    out = audio.copy()
-    first, after, n = loop.start, loop.end + 1, loop.blend
-    if loop.tilt:
-        out[first:after] *= np.exp(np.linspace(0.0, loop.tilt * _NEPER, after - first, dtype=np.float32))
-        out[after:] *= np.float32(np.exp(loop.tilt * _NEPER))
-    here, there = (out[at - n : at + n].astype(np.float64) for at in (first, after))
-    alike = float(here @ there) / max(float(np.linalg.norm(here) * np.linalg.norm(there)), 1e-12)
-    share = 0.25 * (1 + np.cos(np.pi * np.arange(-n, n) / n))  # of the other sound: 1/2 at the seam, 0 at the ends
-    power = np.sqrt(1 - 2 * share * (1 - share) * (1 - max(alike, 0.0)))
-    here, there = ((1 - share) * here + share * there) / power, ((1 - share) * there + share * here) / power
-    even = _even(here, there, min(loop.window, n))
-    out[first - n : first + n], out[after - n : after + n] = here * even, there * even
+    out = np.array(audio, np.float32)
+    blend(out, loop.start, loop.end + 1, loop.blend, loop.window, loop.tilt)
     return out
 
 
-def _even(here: Doubles, there: Doubles, window: int) -> Doubles:
-    """A smooth gain (2 n,) that levels the last ripple round the seam, the same about the start and after the end."""
-    n = len(here) // 2
-    reach = np.arange(-n, n) / n
-    slope, bump = np.sin(np.pi * reach), np.cos(np.pi / 2 * reach) ** 2
-    joined = np.concatenate([there[n - window : n], here[n : n + window]])
-    squares, decibels = np.square(joined), np.zeros(2 * n)
-    for _ in range(8):
-        powers = squares * np.exp(2 * _NEPER * decibels[n - window : n + window])
-        before, across, later = (10 * np.log10(powers[i : i + window].mean() + 1e-14) for i in (0, window // 2, window))
-        decibels += np.clip(0.7 * (before - later) * slope + ((before + later) / 2 - across) * bump, -3.0, 3.0)
-    return np.asarray(np.exp(_NEPER * decibels))
-
-
-_NEPER = math.log(10) / 20
-"""A decibel."""
 _NO_SEAM = Seam(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -265,7 +252,7 @@ def _steady(audio: Floats, rate: int, hold_seconds: float) -> tuple[int, int]:
     """The frames between the attack and the end of the hold, with a little air."""
     hop = rate // 100
     high = min(len(audio), round((hold_seconds - 0.02) * rate))
-    power = np.square(audio[: high // hop * hop].reshape(-1, hop), dtype=np.float64).mean(axis=1)
+    power = powers(audio[:high], hop)
     usual = float(np.median(power[len(power) // 3 :]))
     attack = int(np.argmax(np.convolve(power, np.full(5, 0.2), "same") > 0.5 * usual)) * hop
     return min(attack + round(0.25 * rate), high // 3), high
@@ -273,63 +260,31 @@ def _steady(audio: Floats, rate: int, hold_seconds: float) -> tuple[int, int]:
 
 def _lengths(holds: Sequence[_Hold], cycle: float, rate: int) -> list[int]:
     """The most promising loop lengths in frames: whole, of whole periods, in tune, and alike one length later."""
-    window, likeness = whole_periods(rate, rate / cycle), _likeness(holds)
-    top = min(LONGEST * rate, len(holds[0].sound) - 2 * window - rate // 50, len(likeness) - 1)
+    window, total = whole_periods(rate, rate / cycle), len(holds[0].sound)
+    top = min(LONGEST * rate, total - 2 * window - rate // 50, 3 * total // 4 - 1)
     periods = np.arange(max(1, int(np.ceil(SHORTEST * rate / cycle))), int(top / cycle) + 1)
     if not len(periods):
         return []
     lengths = np.round(periods * cycle).astype(int)
     cents = 1200 * np.abs(np.log2(periods * cycle / lengths))
     lengths = lengths[cents <= TUNED * CENTS]
-    worth = likeness[lengths] + 0.01 * np.log2(lengths / rate)
+    worth = _likeness(holds, lengths) + 0.01 * np.log2(lengths / rate)
     return [int(n) for n in lengths[np.argsort(-worth)[:TRIED]]]
 
 
-def _places(holds: Sequence[_Hold], length: int, window: int, rate: int) -> list[tuple[float, int]]:
-    """(unlikeness, start) of good loops of `length` frames inside the holds: low where both sides of the seam match in all."""
-    hop = rate // 1000
-    wide, total = -(-window // hop), len(holds[0].sound)
-    begin = max(0, total - length - round(LATEST * rate) - 2 * window)
-    count = (total - length - begin) // hop - 2 * wide + 1
-    if count < 2:
-        return []
-    cost = np.max([_unlike(h, begin, length, hop, wide, count) for h in holds], axis=0)
-    cost += EARLY * ((count - np.arange(count)) * hop / rate) - LONG * np.log2(length / rate)
-    found = []
-    for _ in range(PLACES[len(holds) > 1]):
-        i = int(np.argmin(cost))
-        if not np.isfinite(cost[i]):
-            break
-        seam = (i + wide) * hop
-        low, high = begin + max(1, seam - window // 4), min(total - length - 1, begin + seam + window // 4)
-        steps = sum(np.abs(np.diff(h.sound[low + d - 1 : high + d])) for h in holds for d in (0, length))
-        found.append((float(cost[i]), low + int(np.argmin(steps))))
-        cost[max(0, i - wide) : i + wide] = np.inf
-    return found
-
-
-def _unlike(h: _Hold, begin: int, length: int, hop: int, wide: int, count: int) -> Doubles:
-    """What (count,) places of a seam, every `hop` frames from `begin` on, cost: by what its sides do not share, and by ripple."""
-    at = begin + np.arange(count) * hop
-    first, middle, last = (h.squares[at + k * wide * hop] for k in range(3))
-    first_, middle_, last_ = (h.squares[at + k * wide * hop + length] for k in range(3))
-    total = _apart(h.sound[begin:], length, hop, count + 2 * wide)
-    across = (total[2 * wide :] - total[: -2 * wide]) / (last - first + last_ - first_ + 1e-12)
-    ripple = 10 * np.log10((middle_ - first_ + 1e-12) / (last - middle + 1e-12))
-    return np.asarray(across + RIPPLED * np.square(ripple))
-
-
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _apart(sound, length, hop, count):  # type: ignore[no-untyped-def]
-    """Energy (count,) of the differences of a sound and itself `length` frames later, up to every `hop`-th frame."""
-    total = np.zeros(count)
-    for i in range(1, count):
-        here, there = sound[(i - 1) * hop : i * hop], sound[(i - 1) * hop + length : i * hop + length]
-        energy = np.float32(0)
+def powers(audio, hop):  # type: ignore[no-untyped-def]
+    """Variances of neighbouring stretches of `hop` frames of audio (frames,), as many as are whole."""
+    out = np.empty(len(audio) // hop)
+    for i in range(len(out)):
+        some, mean, total = audio[i * hop : (i + 1) * hop], np.float32(0), np.float32(0)
         for k in range(hop):
-            energy += (there[k] - here[k]) ** 2
-        total[i] = total[i - 1] + energy
-    return total
+            mean += some[k]
+        mean /= hop
+        for k in range(hop):
+            total += (some[k] - mean) ** 2
+        out[i] = total / hop
+    return out
 
 
 def _tilt(audio: Floats, loop: LoopResult, window: int) -> float:

@@ -6,12 +6,18 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from .wide import wide
+
 Floats = npt.NDArray[np.float32]
 
 RATE = 48000
 """Hz; the standard gives its filters for this rate."""
 WINDOW = 0.4
 """s; the length of a momentary loudness."""
+STEP = 12
+"""Frames from one such window to the next."""
+LANES, BEFORE = 16, 400 * STEP
+"""Stretches of a sound that are filtered side by side, and frames before each: the filters forget all but 1e-10 in these."""
 SILENT = -120.0
 """LUFS; what silence is given."""
 
@@ -25,28 +31,46 @@ _K = np.array(
 
 
 def loudest(audio: Floats) -> float:
-    """Loudness in LUFS of the loudest 0.4 s of mono audio (frames,) at 48 kHz; a shorter sound counts as followed by silence."""
+    """Loudness in LUFS of the loudest 0.4 s of mono audio (frames,) at 48 kHz, looked for at every STEP-th frame; a shorter sound
+    counts as followed by silence."""
     n = round(WINDOW * RATE)
-    most = _loudest(np.pad(audio, (0, max(0, n - len(audio)))), _K, n) / n
+    most = _loudest(np.pad(audio, (0, max(0, n - len(audio)))), _K, n // STEP) / n
     return max(SILENT, -0.691 + 10 * float(np.log10(max(most, 1e-15))))
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=True)
 def _loudest(audio, filters, n):  # type: ignore[no-untyped-def]
-    """The most energy of n neighbours of audio (frames,) through two filters (2, 6), as SciPy has them."""
+    """The most energy of n neighbouring STEPs of audio (frames,) through two filters (2, 6), as SciPy has them.
+
+    LANES stretches of it go through side by side, as vectors; each is preceded by what the filters still remember.
+    """
+    wide()
     a0, a1, a2, _, a3, a4 = filters[0]
     b0, b1, b2, _, b3, b4 = filters[1]
-    p = q = r = s = total = most = 0.0
-    power = np.empty(len(audio))
-    for t in range(len(audio)):
-        x = audio[t]
-        y = a0 * x + p
-        p, q = a1 * x - a3 * y + q, a2 * x - a4 * y
-        z = b0 * y + r
-        r, s = b1 * y - b3 * z + s, b2 * y - b4 * z
-        power[t] = z * z
-    for t in range(len(audio)):
-        total += power[t] - (power[t - n] if t >= n else 0.0)
+    steps = -(-len(audio) // (LANES * STEP))
+    stretch = steps * STEP
+    padded = np.zeros(BEFORE + LANES * stretch, np.float32)
+    padded[BEFORE : BEFORE + len(audio)] = audio
+    # What the filters remember, and the energy of a step, lane by lane in one array: LLVM sees that these are apart.
+    state, energies = np.zeros(5 * LANES), np.empty((LANES, steps))
+    for t in range(BEFORE + stretch):
+        for k in range(LANES):
+            x = padded[k * stretch + t]
+            y = a0 * x + state[k]
+            state[k] = a1 * x - a3 * y + state[LANES + k]
+            state[LANES + k] = a2 * x - a4 * y
+            z = b0 * y + state[2 * LANES + k]
+            state[2 * LANES + k] = b1 * y - b3 * z + state[3 * LANES + k]
+            state[3 * LANES + k] = b2 * y - b4 * z
+            state[4 * LANES + k] += z * z
+        if (t + 1) % STEP == 0:
+            for k in range(LANES):
+                energies[k, max(t - BEFORE, 0) // STEP] = state[4 * LANES + k]
+                state[4 * LANES + k] = 0.0
+    every = energies.reshape(-1)
+    total = most = 0.0
+    for i in range(len(every)):
+        total += every[i] - (every[i - n] if i >= n else 0.0)
         most = max(most, total)
     return most
 

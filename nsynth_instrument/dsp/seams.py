@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from .periods import Doubles, Floats, period, wander
+from .periods import Doubles, Floats, period, thinness, wander
+from .thinning import thinned
 
 CENTS = 0.05
 """By which a loop may miss the pitch that it is held against."""
@@ -46,35 +47,35 @@ class Seam:
         return self.excess <= 1.0
 
 
-def judge(audio: Floats, rate: int, start: int, end: int, key_hz: float) -> Seam:
+def judge(audio: Floats, rate: int, start: int, end: int, key_hz: float, *, measured: Seam | None = None) -> Seam:
     """The seam of the loop [start, end] in a note (frames,) of the key whose fundamental is `key_hz`.
 
     A loop's pitch is held against the key's where it keeps to that and the note is not seen to be elsewhere; else against
-    the note's own, measured up to the loop's end, with its doubt.
+    the note's own, measured up to the loop's end, with its doubt. measured: against the key's, where that is known already.
     """
-    held = audio[min(start, rate // 2) : end + 1]
-    own = rate / period(held, rate, key_hz)
+    times = thinness(rate, key_hz)
+    held, low = thinned(audio[min(start, rate // 2) : end + 1], times), rate / 2**times
+    own = low / period(held, low, key_hz)
     off = abs(1200 * math.log2(own / key_hz))
     periods = max(1, round((end + 1 - start) * key_hz / rate))
     looped = 1200 * math.log2(periods * rate / ((end + 1 - start) * key_hz))
-    near = abs(looped) <= CENTS
-    if near and off <= CENTS:  # the doubt need not be known
-        return measure(audio, rate, start, end, key_hz)
-    doubt = wander(held, rate, key_hz, least=off - CENTS if near else math.inf)
+    near, doubt = abs(looped) <= CENTS, 0.0
+    if not near or off > CENTS:
+        doubt = wander(held, low, key_hz, least=off - CENTS if near else math.inf)
     if near and off <= CENTS + doubt:
-        return measure(audio, rate, start, end, key_hz)
+        return measured or measure(audio, rate, start, end, key_hz)
     return measure(audio, rate, start, end, own, doubt=doubt)
 
 
 def measure(audio: Floats, rate: int, start: int, end: int, f0_hz: float, *, doubt: float = 0.0) -> Seam:
     """The seam of the loop [start, end] in audio (frames,), as it stands, against a fundamental `f0_hz` with its `doubt`."""
-    inside = audio[start : end + 1].astype(np.float64)
-    step = abs(float(inside[0] - inside[-1]))
-    largest = max(8 * float(np.median(np.abs(np.diff(audio[start : end + 1])))), 0.02 * float(np.abs(inside).max()))
+    inside = audio[start : end + 1]
+    step = abs(float(inside[0]) - float(inside[-1]))
+    largest = max(8 * _median(np.abs(np.diff(inside))), 0.02 * float(np.abs(inside).max()))
     periods = max(1, round(len(inside) * f0_hz / rate))
     cents = 1200 * float(np.log2(periods * rate / (len(inside) * f0_hz)))
     window = min(whole_periods(rate, f0_hz), len(inside) // 2)
-    joined = np.concatenate([inside[-window:], inside[:window]])
+    joined = np.concatenate([inside[-window:], inside[:window]]).astype(np.float64)
     before, across, later = (level(joined[i : i + window]) for i in (0, window // 2, window))
     ripple = max(abs(later - before), abs(across - (before + later) / 2))
     spectra = _spectra(inside, rate, window)
@@ -89,17 +90,24 @@ def whole_periods(rate: int, f0_hz: float) -> int:
     return round(math.ceil(max(0.05 * f0_hz, 2.0)) * rate / f0_hz)
 
 
+def _median(x: Floats) -> float:
+    """Of (n,): by one partition, which NumPy has in vectors; its own median asks for two places, and takes ten times as long."""
+    half = len(x) // 2
+    parted = np.partition(x, half)
+    return float(parted[half]) if len(x) % 2 else 0.5 * (float(parted[:half].max()) + float(parted[half]))
+
+
 def level(x: Doubles) -> float:
     """dB of the RMS."""
     return 10 * float(np.log10(np.mean(np.square(x)) + 1e-14))
 
 
-def _spectra(x: Doubles, rate: int, window: int) -> Doubles:
+def _spectra(x: Floats | Doubles, rate: int, window: int) -> Doubles:
     """Levels in dB (windows, bands) of neighbouring windows, in third octaves, floored 60 dB under the loudest."""
     count = len(x) // window
     size = scipy.fft.next_fast_len(window, real=True)
-    cut = x[: count * window].reshape(count, window) * np.hanning(window)
-    spectra = scipy.fft.rfft(cut.astype(np.float32), size)
+    cut = x[: count * window].reshape(count, window).astype(np.float32) * np.hanning(window).astype(np.float32)
+    spectra = scipy.fft.rfft(cut, size)
     power = np.square(spectra.real) + np.square(spectra.imag)
     edges = np.unique(np.round(2 ** np.arange(np.log2(40), np.log2(rate / 2.2), 1 / 3) * size / rate).astype(int))
     bands = np.add.reduceat(power, edges, axis=1)[:, :-1]
