@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 from .bank import Instrument, InstrumentBank
 from .bundle import Bundle
 from .codes import Morph
@@ -13,8 +16,14 @@ BANK = "bank.safetensors"
 
 def read_bank(model: Bundle) -> InstrumentBank:
     """The instruments that a model knows: its own, or its guide's. Raises BundleError or DataError when they are damaged."""
-    model = model.guide() or model
-    return InstrumentBank.read(model.path(BANK))
+    path = (model.guide() or model).path(BANK)
+    return _read(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@lru_cache(2)
+def _read(path: Path, _stamp: int) -> InstrumentBank:
+    """A command asks several times; the file is read once."""
+    return InstrumentBank.read(path)
 
 
 def find_instrument(bank: InstrumentBank, name: str) -> Instrument:

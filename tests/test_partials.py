@@ -9,7 +9,7 @@ from nsynth_instrument.dsp import partials
 from nsynth_instrument.dsp.additive import noise_bands, synthesise, tones
 from nsynth_instrument.dsp.analysis import analyse, measure_f0
 from nsynth_instrument.dsp.distance import log_spectral_distance
-from nsynth_instrument.dsp.normal import normal
+from nsynth_instrument.dsp.normal import LANES, _uniform, normal
 from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE
 from nsynth_instrument.dsp.thinning import thinned
 from nsynth_instrument.notes import hz
@@ -145,3 +145,24 @@ def test_normal_numbers_are_normal(count: int) -> None:
         assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
         half = count // 2
         assert abs(np.corrcoef(drawn[:half], drawn[half + 1 : 2 * half + 1])[0, 1]) < 0.01, "sines beside their cosines"
+
+
+def test_uniform_numbers_are_xoshiro_s() -> None:
+    """The generator as its authors write it, lane by lane in whole numbers."""
+    state, mask, wanted = np.random.default_rng(1).integers(1 << 64, size=(4, LANES), dtype=np.uint64), (1 << 64) - 1, []
+    for lane in state.T:
+        s, row = [int(x) for x in lane], []
+        for _ in range(10):
+            drawn = (s[0] + s[3]) & mask
+            row.append((((drawn << 23 | drawn >> 41) & mask) + s[0]) & mask)
+            t = s[1] << 17 & mask
+            s[2] ^= s[0]
+            s[3] ^= s[1]
+            s[1] ^= s[2]
+            s[0] ^= s[3]
+            s[2] ^= t
+            s[3] = (s[3] << 45 | s[3] >> 19) & mask
+        wanted.append(row)
+    out = np.empty((10, 2, LANES), np.float32)
+    _uniform(state.reshape(-1).copy(), out.reshape(-1))
+    assert out.transpose(1, 2, 0).tolist() == [[[(x >> shift & 0xFFFFFF) / 2**24 for x in row] for row in wanted] for shift in (40, 8)]

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 from ..dsp import timbre
 from ..dsp.partials import BANDS, HIGHEST, HOP, SLOTS, Partials
@@ -154,6 +153,8 @@ class _Loss:
 
 def _strays(course: Floats, weight: npt.NDArray[np.floating]) -> list[tuple[Floats, Floats]]:
     """Size of what (frames, n) does beside its moving mean, and of its differences, each with weights that sum to 1 or less."""
+    import scipy.ndimage  # a quarter of a second, which only refining needs
+
     mean = scipy.ndimage.uniform_filter1d(course, timbre.COURSE, axis=0, mode="nearest")
     sizes = [np.minimum(np.abs(np.diff(course - mean, order, axis=0)), 60) for order in range(timbre.ORDERS)]
     weights = [np.asarray(weight[order:] / max(float(weight[order:].sum()), 1.0), np.float32) for order in range(timbre.ORDERS)]

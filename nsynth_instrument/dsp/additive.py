@@ -24,9 +24,14 @@ def synthesise(
 ) -> Floats:
     """Audio (frames * HOP,) at RATE. Phases come from `rng`, plus `turned` in turns (SLOTS,); noise from `hiss`, else `rng`."""
     phase = rng.random((note.level.shape[1],)) + (0.0 if turned is None else turned)
+    return played(note, phase, noise_bands(note.noise, hiss or rng) if noise else None)
+
+
+def played(note: Partials, phase: npt.NDArray[np.float64], noise: Floats | None) -> Floats:
+    """Audio (frames * HOP,): oscillators from `phase` in turns (SLOTS,) on, noise (frames * HOP,) and an onset shaped."""
     out = tones(note, phase)
-    if noise:
-        out += noise_bands(note.noise, hiss or rng)
+    if noise is not None:
+        out += noise
     if note.attack is not None:
         part = HOP // PIECES
         # It fades out over its last quarter: a level that jumped where it ends would click.

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 from .partials import HOP, RATE, SLOTS, Floats, Partials, slots_for
 
@@ -87,4 +86,6 @@ def _tuned(note: Partials, n: int) -> Doubles:
 
 def _slow(x: Doubles | Floats) -> Doubles:
     """What of the columns of x (frames, n) is slow; its sum is theirs, so that what is left does not add up over time."""
+    import scipy.ndimage  # a quarter of a second, which only a morph of several positions needs
+
     return np.asarray(scipy.ndimage.gaussian_filter1d(x, SLOW, axis=0, mode="reflect"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import numba
@@ -45,14 +46,23 @@ class Blocks:
         if missing := [name for name in (*layers, *chained) if name not in self.matrix or name not in self.bias]:
             why = f"no {missing[0]}"
             raise BundleError(f"the weights are not those of the network in the manifest ({why}); export the model again")
-        large = [k for k, w in self.matrix.items() if tiles and k in self.bias and len(w) >= WORTH]
-        taps = {k: 3 if k.endswith(".mix") else 1 for k in large}
-        self._products = {k: Product(self.matrix[k], self.bias[k], taps=n) for k, n in taps.items()}
+        self._large = {k for k, w in self.matrix.items() if tiles and k in self.bias and len(w) >= WORTH}
+        self._products: dict[str, Product] = {}
+        self._making = Lock()
+
+    def _product(self, name: str) -> Product | None:
+        """By tiles, if it goes by those; made when it is first asked for, since seldom are both halves of a network."""
+        if name not in self._large:
+            return None
+        with self._making:
+            if name not in self._products:
+                self._products[name] = Product(self.matrix[name], self.bias[name], taps=3 if name.endswith(".mix") else 1)
+            return self._products[name]
 
     def linear(self, name: str, x: Floats) -> Floats:
         """x (frames, inputs) -> (frames, outputs)."""
-        if name in self._products:
-            return self._products[name](x)
+        if (product := self._product(name)) is not None:
+            return product(x)
         y: Floats = x @ self.matrix[name]
         y += self.bias[name]
         return y
@@ -62,7 +72,7 @@ class Blocks:
         for i, dilation in enumerate(self.dilations[kind]):
             name = f"{kind}.{i}"
             affine = self.gain[f"{name}.norm"], self.bias[f"{name}.norm"]
-            if (product := self._products.get(f"{name}.mix")) is not None:
+            if (product := self._product(f"{name}.mix")) is not None:
                 mixed = product(norm(x, *affine), dilation)
             else:
                 mixed = self.linear(f"{name}.mix", norm_wide(x, *affine, dilation))
