@@ -39,9 +39,13 @@ STRIDES = (1.0, 0.7, 0.5, 0.85, 0.35, 1.2, 0.6, -0.4, 0.15)
 
 
 class HarmonicNetwork(Protocol):
-    """The two halves of the network on some runtime; shapes as in `nets.harmonic.Harmonic`."""
+    """The two halves of the network on some runtime; shapes as in `nets.harmonic.Harmonic`.
+
+    single: whether it works on a note at a time, so that those who ask may do so in their own threads.
+    """
 
     runtime: str
+    single: bool
 
     def encode(self, heard: Floats, told: Floats, /) -> Floats:
         """(batch, frames, IN), (batch, frames, COND) -> (batch, frames / 4, 16)."""
@@ -126,6 +130,12 @@ class HarmonicCodec:
             out += [timbre.say(raw[j, : 4 * len(codes[i])], notes[i].hz) for j, i in enumerate(some)]
         return out
 
+    def _saying(self, codes: Sequence[Floats], notes: Sequence[Note]) -> Callable[[int], timbre.Said]:
+        """What the network says of a note by its number: when it is asked, in the thread that asks, or of all at once."""
+        if self.network.single:
+            return lambda i: self.features([codes[i]], [notes[i]])[0]
+        return self.features(codes, notes).__getitem__
+
     def decode(
         self,
         codes: Sequence[Floats],
@@ -138,12 +148,12 @@ class HarmonicCodec:
         among: Sequence[Among] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature scales the fluctuation that is sampled; 0 leaves smooth partials."""
-        kept, loud, said = detail or [()] * len(notes), level or [None] * len(notes), self.features(codes, notes)
+        kept, loud, said = detail or [()] * len(notes), level or [None] * len(notes), self._saying(codes, notes)
         courses = self.courses(notes, among, seed, temperature) if among else {}
 
         def one(i: int) -> Floats:
             note, rng = notes[i], notes[i].rng(seed)
-            partials = voiced(said[i], note, kept[i], loud[i], rng, temperature, courses.get(note))
+            partials = voiced(said(i), note, kept[i], loud[i], rng, temperature, courses.get(note))
             if not among:
                 return exact(partials, note.pitch, rng)
             return synthesise(partials, rng, hiss=among[i].hiss(note, seed), turned=turned(note, among[i], seed))
@@ -174,11 +184,13 @@ class HarmonicCodec:
     ) -> list[Floats]:
         """See `Codec.levels`: the course of `dsp.levels`."""
 
-        def one(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> Floats:
-            return levels.course(_detailed(said, note, kept), note.hz)
+        kept, said = detail or [()] * len(notes), self._saying(codes, notes)
+
+        def one(i: int) -> Floats:
+            return levels.course(_detailed(said(i), notes[i], kept[i]), notes[i].hz)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(one, self.features(codes, notes), notes, detail or [()] * len(notes)))
+            return list(pool.map(one, range(len(notes))))
 
 
 def voiced(

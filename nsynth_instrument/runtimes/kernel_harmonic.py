@@ -96,6 +96,7 @@ class HarmonicKernel:
     """`HarmonicNetwork` over weights by name, as `nets.harmonic.Harmonic` names them; see there for the shapes."""
 
     runtime = "kernel (CPU)"
+    single = True
 
     def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], *, threads: int | None = None) -> None:
         """threads: notes worked on at once, a thread each; by default one for each processor core.
@@ -112,6 +113,8 @@ class HarmonicKernel:
 
     def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         """See `HarmonicNetwork.decode`."""
+        if len(codes) == 1:
+            return self._decode(codes[0], told[0], told_fast[0])[None]
         out = np.empty((*told_fast.shape[:2], len(self._net.bias["say"])), np.float32)
 
         def one(i: int) -> None:
