@@ -11,6 +11,7 @@ from nsynth_instrument.dsp.analysis import analyse, measure_f0
 from nsynth_instrument.dsp.distance import log_spectral_distance
 from nsynth_instrument.dsp.normal import LANES, _uniform, normal
 from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE
+from nsynth_instrument.dsp.sidebyside import SIZE, shaped, whole
 from nsynth_instrument.dsp.thinning import thinned
 from nsynth_instrument.notes import hz
 
@@ -166,3 +167,18 @@ def test_uniform_numbers_are_xoshiro_s() -> None:
     out = np.empty((10, 2, LANES), np.float32)
     _uniform(state.reshape(-1).copy(), out.reshape(-1))
     assert out.transpose(1, 2, 0).tolist() == [[[(x >> shift & 0xFFFFFF) / 2**24 for x in row] for row in wanted] for shift in (40, 8)]
+
+
+@pytest.mark.parametrize(("frames", "hop", "bins"), [(1, 384, 427), (33, 384, 511), (64, 100, 1)])
+def test_windows_shaped_side_by_side_are_those_shaped_one_by_one(frames: int, hop: int, bins: int) -> None:
+    rng, window = np.random.default_rng(frames), np.hanning(SIZE).astype(np.float32)
+    white = rng.standard_normal((whole(frames) - 1) * hop + SIZE, dtype=np.float32)
+    gains = np.zeros((bins, whole(frames)), np.float32)
+    gains[:, :frames] = 10 ** rng.uniform(-6, 0, (bins, frames))
+    wanted = np.zeros(len(white))
+    for t in range(frames):
+        spectrum = np.fft.rfft(white[t * hop : t * hop + SIZE] * window)
+        spectrum[1 : bins + 1] *= gains[:, t]
+        spectrum[0] = spectrum[bins + 1 :] = 0
+        wanted[t * hop : t * hop + SIZE] += np.fft.irfft(spectrum) * window
+    assert np.abs(shaped(white, gains, window, hop) - wanted).max() < 1e-6 * np.abs(wanted).max()

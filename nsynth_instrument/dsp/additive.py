@@ -7,10 +7,10 @@ from functools import cache
 import numba
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from .normal import normal
 from .partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, HOP, PIECES, RATE, SILENCE, Floats, Partials, slots_for
+from .sidebyside import SIZE, shaped, whole
 from .wide import wide
 
 
@@ -87,37 +87,25 @@ def _oscillators(amplitude, turns, phase, lowest, highest, out):  # type: ignore
             phase[k] = (phase[k] + (w0 + w1) * 0.5 * hop) % 1.0
 
 
-_SIZE = 1024
-_TOGETHER = 64
-"""Windows that are worked on at once: as many as stay in cache."""
-
-
 def noise_bands(density: Floats, rng: np.random.Generator) -> Floats:
     """Noise (frames * HOP,) whose density follows (frames, BANDS) dB re 1/Hz, interpolated between band centres.
 
     White noise cut into sqrt-Hann windows of 1024, shaped by frame, windowed again and overlap-added.
     """
     frames, (window, spread) = len(density), _tables()
-    white = normal(rng, frames * HOP + _SIZE)
-    cut = np.lib.stride_tricks.sliding_window_view(white, _SIZE)[::HOP][:frames]
-    heard = slice(1, 1 + spread.shape[1])
-    out = np.zeros(frames * HOP + _SIZE, np.float32)
-    for first in range(0, frames, _TOGETHER):
-        some = slice(first, first + _TOGETHER)
-        spectra = scipy.fft.rfft(cut[some] * window, axis=1)
-        spectra[:, heard] *= np.exp(density[some] @ spread)
-        spectra[:, 0] = spectra[:, heard.stop :] = 0
-        overlap_add(scipy.fft.irfft(spectra, _SIZE, axis=1, overwrite_x=True), window, out[first * HOP :])
+    gains = np.zeros((spread.shape[1], whole(frames)), np.float32)
+    np.exp(spread.T @ density.T, out=gains[:, :frames])
     # Overlapping Hann windows at this hop sum to SIZE / 2 / HOP in power as in amplitude squared.
-    out *= np.float32(np.sqrt(RATE / 2) / (_SIZE / 2 / HOP))
-    return out[_SIZE // 2 : _SIZE // 2 + frames * HOP]
+    gains *= np.float32(np.sqrt(RATE / 2) / (SIZE / 2 / HOP))
+    out = shaped(normal(rng, (gains.shape[1] - 1) * HOP + SIZE), gains, window, HOP)
+    return out[SIZE // 2 : SIZE // 2 + frames * HOP]
 
 
 @cache
 def _tables() -> tuple[Floats, Floats]:
     """The window; logarithms of amplitude in its bins up to HIGHEST, but for the first, of bands in dB (BANDS, bins)."""
-    window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_SIZE) / _SIZE))
-    bins = np.arange(1, int(HIGHEST * _SIZE / RATE) + 1) * RATE / _SIZE
+    window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(SIZE) / SIZE))
+    bins = np.arange(1, int(HIGHEST * SIZE / RATE) + 1) * RATE / SIZE
     spread = np.stack([np.interp(bins, BAND_CENTRES, one) for one in np.eye(BANDS)]) * (np.log(10) / 20)
     return window.astype(np.float32), spread.astype(np.float32)
 
