@@ -236,7 +236,8 @@ class _Job:
             )  # fmt: skip
 
         zones: list[Zone] = []
-        for some in each(range(len(runs)), write, threads=self.threads):
+        twice = 2 * (os.cpu_count() or 1)  # half of them wait for the disk
+        for some in each(range(len(runs)), write, threads=self.threads or twice):
             zones += some
             yield Progress("write", len(zones), self.blocks.count)
         louder = audio.db(gain)
