@@ -214,11 +214,15 @@ def tiled_block(  # type: ignore[no-untyped-def]
 def tiled_columns(  # type: ignore[no-untyped-def]
     typing, kind, chunks, w, taps, count, x_next, first, first_next, out, out_next, kept, kept_next, bias
 ):
-    """Half a block's outputs, 32, of `chunks` times 32 columns; PLAIN, RELU or KEEP_RELU.
+    """Half a block's outputs, 32, of `chunks` times 32 columns, 1 or more; PLAIN, RELU or KEEP_RELU.
 
     See `kernel_simd.multiply`; all but counts are addresses and bytes, and each of the `count` taps has 32 inputs. What becomes
     of a chunk's sums is done while the next one is multiplied; they wait for it in `out`, or, where that is not wanted, in a
-    room of two chunks.
+    room of their own; RELU's sums begin with the same for all columns.
+
+    Storing a tile waits for its last product, and the processor goes at most four tiles ahead of what waits. So sums go through
+    five tiles in turn: a chunk begins in the one that the chunk before had no use for, and where each of the next ones begins,
+    the sums that were there, complete by then, have just been stored.
     """
     signature = types.void(kind, *(types.uintp,) * 12)
     what, many = kind.literal_value, 2 * AT_ONCE
@@ -228,24 +232,34 @@ def tiled_columns(  # type: ignore[no-untyped-def]
         chunks, w, taps, count, x_next, first, first_next, out, out_next, kept, kept_next, bias = arguments[1:]
         add, mul = builder.add, builder.mul
         with builder.goto_entry_block():
-            room = builder.alloca(ir.ArrayType(ir.IntType(8), 8 * _TILE if what == RELU else 64))
-            row, here, there = (builder.alloca(WORD) for _ in range(3))
+            room = builder.alloca(ir.ArrayType(ir.IntType(8), 4 * _TILE if what == RELU else 64))
+            row, here, there, chunk_at = (builder.alloca(WORD) for _ in range(4))
         room.align = 64
         sums, next_sum = (builder.ptrtoint(room, WORD), WORD(2 * 4 * LANES)) if what == RELU else (out, out_next)
-        shifts = [e.load(bias, 4 * LANES * v) for v in range(2)] if what == KEEP_RELU else []
-        # Columns of a chunk finished with each tap of the next.
-        each = builder.udiv(add(count, WORD(many - 1)), count)
+        shift = {RELU: first, KEEP_RELU: bias}.get(what)
+        shifts = [] if shift is None else [e.load(shift, 4 * LANES * v) for v in range(2)]
+        # Columns of a chunk finished with each tap of the next but the first.
+        others = builder.sub(count, WORD(1))
+        each = builder.udiv(add(others, WORD(many - 1)), builder.select(builder.icmp_unsigned("==", others, WORD(0)), WORD(1), others))
 
         def of(chunk: Any, base: Any, step: Any) -> Any:
             return add(base, mul(mul(chunk, WORD(many)), step))
 
         def place(chunk: Any) -> Any:
-            return of(builder.and_(chunk, WORD(1)) if what == RELU else chunk, sums, next_sum)
+            return sums if what == RELU else of(chunk, sums, next_sum)
 
-        def tiles(base: Any, step: Any) -> list[tuple[int, Any]]:
-            """Where the tiles of sums lie: two of columns, of each two of outputs."""
-            both = base, add(base, mul(step, WORD(AT_ONCE)))
-            return [(2 * c + v, add(both[c], WORD(4 * LANES * v))) for c in range(2) for v in range(2)]
+        def tile(base: Any, step: Any, i: int) -> Any:
+            """Where the i-th tile of sums lies: the first columns' and the last columns' first outputs, then their others."""
+            return add(add(base, mul(step, WORD(AT_ONCE * (i % 2)))), WORD(4 * LANES * (i // 2)))
+
+        def start(chunk: Any, number: int, i: int) -> None:
+            if what == RELU:
+                t.clear(number)
+            else:
+                t.load(number, tile(of(chunk, first, first_next), first_next, i), first_next)
+
+        def store(chunk: Any, number: int, i: int) -> None:
+            t.store(number, tile(place(chunk), next_sum, i), next_sum)
 
         def begin(chunk: Any) -> None:
             for slot, value in ((row, WORD(0)), (here, place(chunk)), (there, of(chunk, kept, kept_next))):
@@ -257,40 +271,69 @@ def tiled_columns(  # type: ignore[no-untyped-def]
             some = builder.select(builder.icmp_unsigned("<", left, most), left, most)
             with cgutils.for_range(builder, some, intp=WORD):
                 total = [e.load(builder.load(here), 4 * LANES * v) for v in range(2)]
-                if shifts:
-                    total = [builder.fadd(a, b) for a, b in zip(total, shifts, strict=True)]
-                e.keep_positive(total, builder.load(there))
+                e.keep_positive([builder.fadd(a, b) for a, b in zip(total, shifts, strict=True)], builder.load(there))
                 for slot, step in ((here, next_sum), (there, kept_next)):
                     builder.store(add(builder.load(slot), step), slot)
             builder.store(add(done, some), row)
 
-        def products(chunk: Any, last: Any) -> None:
-            for tile, address in tiles(of(chunk, first, first_next), first_next):
-                t.load(tile, address, first_next)
+        def products(chunk: Any, turn: int, last: Any) -> None:
+            """A chunk's products, in the tiles of its turn; `last`, the chunk before, is stored and finished meanwhile."""
             offset, below = of(chunk, WORD(0), x_next), mul(x_next, WORD(AT_ONCE))
-            if last is not None:
-                begin(last)
-            with cgutils.for_range(builder, count, intp=WORD) as tap:
-                x = add(builder.load(e.at(taps, mul(tap.index, WORD(8)), WORD), align=8), offset)
-                weights = add(w, mul(tap.index, WORD(2 * _TILE)))
-                t.load(4, x, x_next)
-                for v in range(2):
-                    t.load(6 + v, add(weights, WORD(_TILE * v)), WORD(64))
-                    t.dot(v, 4, 6 + v)
-                t.load(5, add(x, below), x_next)
-                for v in range(2):
-                    t.dot(2 + v, 5, 6 + v)
-                if last is not None:
-                    finish(each)
-            for tile, address in tiles(place(chunk), next_sum):
-                t.store(tile, address, next_sum)
 
-        products(WORD(0), None)
-        with cgutils.for_range(builder, chunks, start=WORD(1), intp=WORD) as chunk:
-            products(chunk.index, None if what == PLAIN else builder.sub(chunk.index, WORD(1)))
+            def multiply(tap: Any, before: Any) -> None:
+                x = add(builder.load(e.at(taps, mul(tap, WORD(8)), WORD), align=8), offset)
+                weights = add(w, mul(tap, WORD(2 * _TILE)))
+                for i in range(4):
+                    if i < 2:
+                        t.load(5 + i, x if i == 0 else add(x, below), x_next)
+                    if i % 2 == 0:
+                        t.load(7, add(weights, WORD(_TILE * (i // 2))), WORD(64))
+                    before(i)
+                    t.dot(_TURNS[turn][i], 5 + i % 2, 7)
+
+            def turned(i: int) -> None:
+                if last is not None and i > 0:
+                    store(last, _TURNS[turn - 1][i - 1], i - 1)
+                start(chunk, _TURNS[turn][i], i)
+
+            multiply(WORD(0), turned)
+            if last is not None:
+                store(last, _TURNS[turn - 1][3], 3)
+                begin(last)
+            with cgutils.for_range(builder, count, start=WORD(1), intp=WORD) as tap:
+                multiply(tap.index, lambda i: None)
+                if last is not None and what != PLAIN:
+                    finish(each)
+            if last is not None and what != PLAIN:
+                finish(WORD(many))
+
+        bodies = [builder.append_basic_block(f"turn{n}") for n in range(len(_TURNS))]
+        tails = [builder.append_basic_block(f"tail{n}") for n in range(len(_TURNS))]
+        end = builder.append_basic_block("end")
+
+        def onward(chunk: Any, turn: int) -> None:
+            builder.store(chunk, chunk_at)
+            builder.cbranch(builder.icmp_unsigned("==", chunk, chunks), tails[turn], bodies[(turn + 1) % len(_TURNS)])
+
+        products(WORD(0), 0, None)
+        onward(WORD(1), 0)
+        for turn in range(len(_TURNS)):
+            builder.position_at_end(bodies[turn])
+            chunk = builder.load(chunk_at)
+            products(chunk, turn, builder.sub(chunk, WORD(1)))
+            onward(add(chunk, WORD(1)), turn)
+            builder.position_at_end(tails[turn])
+            for i in range(4):
+                store(builder.sub(chunks, WORD(1)), _TURNS[turn][i], i)
+            builder.branch(end)
+        builder.position_at_end(end)
         if what != PLAIN:
             begin(builder.sub(chunks, WORD(1)))
             finish(WORD(many))
         return context.get_dummy_value()
 
     return signature, generate
+
+
+_TURNS = [[(i - turn) % 5 for i in range(4)] for turn in range(5)]
+"""The four tiles of a chunk's sums: the fifth comes first in the next turn, then those that are stored one after another."""
