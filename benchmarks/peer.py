@@ -129,11 +129,12 @@ def weights_to_kernel(config, weights, precision):  # type: ignore[no-untyped-de
 
 def encode(env: Path, precision: str) -> None:
     from safetensors.numpy import load_file, save_file
-    from speed import published, weights
+    from speed import H512, weights
 
     from nsynth_instrument.dsp import mulaw
 
-    config = published()
+    # A code every 512 samples, as the peer's; both graphs are timed with their weights in place, the best of three.
+    config = H512
     sound = np.random.default_rng(0).normal(0, 0.1, (1, 64000, 1)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "weights.safetensors"
@@ -143,10 +144,12 @@ def encode(env: Path, precision: str) -> None:
         for _ in range(4):
             start = time.perf_counter()
             kernel = weights_to_kernel(config, load_file(file), precision)
-            ready = time.perf_counter()
             kernel.encode(mulaw.companded(mulaw.encode(sound)))
-            graph.append(time.perf_counter() - ready)
             whole.append(time.perf_counter() - start)
+        for _ in range(3):
+            start = time.perf_counter()
+            kernel.encode(mulaw.companded(mulaw.encode(sound)))
+            graph.append(time.perf_counter() - start)
     for name, mine in (("graph", min(graph)), ("whole", min(whole))):
         print(f"{name}: peer {theirs[name]:.2f} s, ours {mine:.2f} s = {theirs[name] / mine:.1f} x")
 

@@ -128,6 +128,37 @@ def test_older_processors(name: str, features: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+FIRST = """
+import numpy as np
+from nsynth_instrument.errors import DeviceError
+from nsynth_instrument.nets.wavenet_config import WaveNetConfig
+from nsynth_instrument.runtimes import kernel_encoder, kernel_halves, kernel_tiles
+c = WaveNetConfig(hop=32, encoder_width=32, encoder_layers=1, encoder_stages=1)
+one, zeros = np.ones((32, 96), np.float32), np.zeros(32, np.float32)
+w = {"start.weight": one[:, :3], "dilated.0.weight": one, "residual.0.weight": one[:, :32], "bottleneck.weight": one[:16, :32]}
+w |= {f"{name}.bias": zeros for name in ("start", "dilated.0", "residual.0")} | {"bottleneck.bias": zeros[:16]}
+try:
+    made = kernel_encoder.Encoder(w, c, bf16=True, tiles=True), kernel_halves.Product(one.T, zeros)
+except DeviceError as error:
+    print(error)
+else:
+    assert np.isfinite(made[0](np.ones((1, 64, 1), np.float32), 2)).all()
+    assert (made[1](np.ones((3, 96), np.float32)) == 96).all()
+    print("made")
+"""
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_tiles_are_asked_for_by_who_makes_their_weights(refused: bool) -> None:
+    """A process that never asked whether there are any, and one whose processor has none: no illegal instruction."""
+    environment = {**os.environ, **({"NUMBA_CPU_NAME": "x86-64-v4", "NUMBA_CPU_FEATURES": "+avx512f"} if refused else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST], env=environment, cwd=Path(__file__).parent.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("made" if has_tiles() and not refused else "multiplies no tiles") in done.stdout
+
+
 @pytest.mark.skipif(not has_tiles(), reason="this processor multiplies no tiles")
 @pytest.mark.parametrize("columns, inputs, outputs", [(1, 128, 16), (40, 130, 16), (33, 200, 70), (125, 384, 224), (500, 224, 624)])
 def test_products_of_halves_are_float32s(columns: int, inputs: int, outputs: int) -> None:

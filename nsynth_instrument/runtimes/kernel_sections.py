@@ -16,7 +16,7 @@ from numba.core import types
 from numba.extending import overload
 
 from .kernel_emit import KEEP_RELU, LANES, PLAIN, RELU
-from .kernel_simd import NOWHERE, added, given, multiply, place, taken
+from .kernel_simd import NOWHERE, added, fetch, given, multiply, place, taken
 from .kernel_team import done, draw, wait
 from .kernel_tiles import AT_ONCE, INPUTS, tiled_columns, tiles_begin, tiles_end
 
@@ -28,6 +28,9 @@ SECTION = 2048
 
 _EACH = 2 * AT_ONCE
 """Moments come in so many."""
+
+_AHEAD = 8
+"""Moments of the whole sound, which lies in no near cache, are called for so many before they are read or written."""
 
 
 class Net(NamedTuple):
@@ -103,24 +106,32 @@ def _start(net, heard, taps, x, at, to, first, span):  # type: ignore[no-untyped
 @numba.njit(nogil=True)
 def _take(source, begin, apart, shift, x, at, to, first, many):  # type: ignore[no-untyped-def]
     """The same of `many` moments of the running sum of earlier layers, every `apart`-th of `source` from `begin` on."""
-    bias, wide = place(shift, 0)[0], x.shape[2]
-    for p in range(x.shape[0]):
-        (now, step), (ear, following), here = _at(x, p, at), _at(to, p, first), place(source[begin:], p * wide)[0]
-        for i in range(many):
-            values, out, positive = here + i * apart * source.strides[0], now + i * step, ear + i * following
+    bias, wide, here, row = place(shift, 0)[0], x.shape[2], place(source[begin:], 0)[0], source.shape[1] * source.itemsize
+    (now, step), (ear, following), ahead = _at(x, 0, at), _at(to, 0, first), _AHEAD * apart * source.strides[0]
+    for i in range(many):
+        values, out, positive = here + i * apart * source.strides[0], now + i * step, ear + i * following
+        if i < many - _AHEAD:
+            for line in range(0, row, 64):
+                fetch(values + ahead + line)
+        for p in range(x.shape[0]):
             for n in range(0, wide, LANES):
-                taken(source, values + n * source.itemsize, out + 4 * n, positive + n * to.itemsize, bias + 4 * (p * wide + n))
+                part = p * wide + n
+                taken(source, values + part * source.itemsize, out + 4 * n, positive + n * to.itemsize, bias + 4 * part)
+            out, positive = out + x.strides[0], positive + to.strides[0]
 
 
 @numba.njit(nogil=True)
 def _give(x, at, sound, begin, apart, many):  # type: ignore[no-untyped-def]
     """`many` moments of a span's running sum to every `apart`-th of the sound's."""
-    wide = x.shape[2]
-    for p in range(x.shape[0]):
-        (now, step), there = _at(x, p, at), place(sound[begin:], p * wide)[0]
-        for i in range(many):
+    wide, (now, step), there, row = x.shape[2], _at(x, 0, at), place(sound[begin:], 0)[0], sound.shape[1] * sound.itemsize
+    for i in range(many):
+        out, ahead = there + i * apart * sound.strides[0], _AHEAD * apart * sound.strides[0]
+        if i < many - _AHEAD:
+            for line in range(0, row, 64):
+                fetch(out + ahead + line)
+        for p in range(x.shape[0]):
             for n in range(0, wide, LANES):
-                given(sound, now + i * step + 4 * n, there + i * apart * sound.strides[0] + n * sound.itemsize)
+                given(sound, now + p * x.strides[0] + i * step + 4 * n, out + (p * wide + n) * sound.itemsize)
 
 
 @numba.njit(nogil=True)

@@ -18,8 +18,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
+from ..errors import DeviceError
 from .kernel_emit import GATE, INT, LANES, SINGLE, VECTOR, VECTORS, WORD, BFloat, Emitter
-from .kernel_tiles import AT_ONCE, INPUTS, tiled_block
+from .kernel_tiles import AT_ONCE, INPUTS, has_tiles, tiled_block
 
 Floats = npt.NDArray[np.float32]
 
@@ -96,6 +97,20 @@ def given(typing, like, values, kept):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def fetch(typing, address):  # type: ignore[no-untyped-def]
+    """Calls for a line of memory, without waiting."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT])
+        to_read = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
+        builder.call(to_read, [builder.inttoptr(arguments[0], byte), INT(0), INT(3), INT(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.uintp), generate
+
+
+@intrinsic
 def added(typing, values, out):  # type: ignore[no-untyped-def]
     """LANES float32 on top of those at `out`; addresses."""
 
@@ -112,7 +127,11 @@ def pack(weight: npt.NDArray[Any], *, bf16: bool, tiles: bool = False, gated: bo
 
     The type says how it multiplies: float32, bfloat16 in pairs (uint16) or in tiles (int16), whose inputs are whole tiles.
     gated: the first half of the outputs are gates and the second their contents; each block gets some of both.
+
+    Raises DeviceError for tiles where the processor or the system has none; asking is what permits this process to use them.
     """
+    if tiles and not has_tiles():
+        raise DeviceError("this machine multiplies no tiles of bf16 (AMX, under Linux); leave the choice to auto")
     outputs, taps, inputs = weight.shape
     pair = 2 if bf16 else 1
     groups = -(-inputs // INPUTS) * (INPUTS // 2) if tiles else -(-inputs // pair)

@@ -240,7 +240,8 @@ def tiled_columns(  # type: ignore[no-untyped-def]
         shifts = [] if shift is None else [e.load(shift, 4 * LANES * v) for v in range(2)]
         # Columns of a chunk finished with each tap of the next but the first.
         others = builder.sub(count, WORD(1))
-        each = builder.udiv(add(others, WORD(many - 1)), builder.select(builder.icmp_unsigned("==", others, WORD(0)), WORD(1), others))
+        some = builder.select(builder.icmp_unsigned(">", others, WORD(0)), others, WORD(1))
+        each = builder.udiv(add(some, WORD(many - 1)), some)
 
         def of(chunk: Any, base: Any, step: Any) -> Any:
             return add(base, mul(mul(chunk, WORD(many)), step))
