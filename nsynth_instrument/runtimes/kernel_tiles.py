@@ -220,9 +220,9 @@ def tiled_columns(  # type: ignore[no-untyped-def]
     of a chunk's sums is done while the next one is multiplied; they wait for it in `out`, or, where that is not wanted, in a
     room of their own; RELU's sums begin with the same for all columns.
 
-    Storing a tile waits for its last product, and the processor goes at most four tiles ahead of what waits. So sums go through
-    five tiles in turn: a chunk begins in the one that the chunk before had no use for, and where each of the next ones begins,
-    the sums that were there, complete by then, have just been stored.
+    Storing a tile waits for its last product, and the processor goes hardly four tiles ahead of what waits. So sums have five
+    tiles: a chunk begins in the one that the chunk before had no use for, and where each of the next sums begins, those that
+    were there, complete by then, have just been stored.
     """
     signature = types.void(kind, *(types.uintp,) * 12)
     what, many = kind.literal_value, 2 * AT_ONCE
@@ -293,32 +293,33 @@ def tiled_columns(  # type: ignore[no-untyped-def]
                     t.dot(_TURNS[turn][i], 5 + i % 2, 7)
 
             def turned(i: int) -> None:
-                if last is not None and i > 0:
-                    store(last, _TURNS[turn - 1][i - 1], i - 1)
+                for j in [] if last is None else [[], [0, 1], [2], [3]][i]:
+                    store(last, _TURNS[turn - 1][j], j)
                 start(chunk, _TURNS[turn][i], i)
 
             multiply(WORD(0), turned)
             if last is not None:
-                store(last, _TURNS[turn - 1][3], 3)
                 begin(last)
-            with cgutils.for_range(builder, count, start=WORD(1), intp=WORD) as tap:
-                multiply(tap.index, lambda i: None)
-                if last is not None and what != PLAIN:
-                    finish(each)
-            if last is not None and what != PLAIN:
-                finish(WORD(many))
+            if last is None or what == PLAIN:
+                with cgutils.for_range(builder, count, start=WORD(1), intp=WORD) as tap:
+                    multiply(tap.index, lambda i: None)
+                return
+            # Of a lone tap all is finished after it; once is little to compile.
+            with cgutils.for_range(builder, add(some, WORD(1)), start=WORD(1), intp=WORD) as tap:
+                with builder.if_then(builder.icmp_unsigned("<", tap.index, count), likely=True):
+                    multiply(tap.index, lambda i: None)
+                finish(each)
 
-        bodies = [builder.append_basic_block(f"turn{n}") for n in range(len(_TURNS))]
-        tails = [builder.append_basic_block(f"tail{n}") for n in range(len(_TURNS))]
+        bodies, tails = ([builder.append_basic_block(f"{name}{n}") for n in range(2)] for name in ("turn", "tail"))
         end = builder.append_basic_block("end")
 
         def onward(chunk: Any, turn: int) -> None:
             builder.store(chunk, chunk_at)
-            builder.cbranch(builder.icmp_unsigned("==", chunk, chunks), tails[turn], bodies[(turn + 1) % len(_TURNS)])
+            builder.cbranch(builder.icmp_unsigned("==", chunk, chunks), tails[turn], bodies[1 - turn])
 
         products(WORD(0), 0, None)
         onward(WORD(1), 0)
-        for turn in range(len(_TURNS)):
+        for turn in range(2):
             builder.position_at_end(bodies[turn])
             chunk = builder.load(chunk_at)
             products(chunk, turn, builder.sub(chunk, WORD(1)))
@@ -336,5 +337,5 @@ def tiled_columns(  # type: ignore[no-untyped-def]
     return signature, generate
 
 
-_TURNS = [[(i - turn) % 5 for i in range(4)] for turn in range(5)]
-"""The four tiles of a chunk's sums: the fifth comes first in the next turn, then those that are stored one after another."""
+_TURNS = [[0, 1, 2, 3], [4, 1, 2, 3]]
+"""The four tiles of a chunk's sums, in turn."""
