@@ -32,7 +32,7 @@ BLEND = 0.1
 """s; the stretch on either side of the seam that is blended."""
 TRIED = 24
 """Loop lengths that are tried at every place."""
-PLACES, MEASURED = (2, 6), (24, 400)
+PLACES, MEASURED = (2, 6), (48, 400)
 """Starts that are tried for each length, and how many of all places are baked and measured at most until one is seamless: for a
 note alone, and for several together, of which the first that is not ends the trial."""
 WORSE = 0.1
