@@ -2,8 +2,8 @@
 
 An encoder answers at once, for sounds of the kinds that it has learned; where a sound is of no such kind there are better codes
 than its answer. From that, Adam (Kingma & Ba 2015) goes down the loss of `training.harmonic_loss`: levels, offsets, noise, common
-pitch, and how much levels and pitch stray. The attack is held where the encoder's codes had it, and the codes near their start:
-what fits one key too well no longer carries to others.
+pitch, and how much levels and pitch stray. The attack is held where the encoder's codes had it, and the course of the codes near
+its start: what fits one key too well no longer carries to others.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from ..notes import Note
 
 Floats = npt.NDArray[np.float32]
 
-STEPS = 60
+STEPS = 90
 RATE = 0.04
 """Of what is inside the tanh that bounds codes, a step; falls to zero over the second half."""
-NEAR = 1.0
-"""What the mean square distance of a note's codes from their start costs."""
+NEAR = 0.2
+"""What the mean square distance of a note's codes from their start costs, but for what is added to all alike: a colour holds at
+other keys, a course that fits one key too well does not."""
 SPAN = 5
 """Code frames over which what is added to codes is smooth: what follows every frame is heard as a tremble, and as hiss."""
 EVEN = 4.0
@@ -62,7 +63,8 @@ def refined(codes: Floats, heard: Partials, note: Note, decoder: Differentiable,
         z = np.tanh(free + over @ moved) * np.float32(BOUND)
         said, pull = decoder.decode(z, told, fast)
         first = said if first is None else first
-        grad = pull(loss.gradient(said, first)) + (z - start) * np.float32(2 * NEAR / z.size)
+        gone = z - start
+        grad = pull(loss.gradient(said, first)) + (gone - gone.mean(axis=0)) * np.float32(2 * NEAR / z.size)
         grad = over.T @ (grad * (BOUND - z * z / BOUND))
         mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad**2
         size = RATE * min(1.0, 2 * (1 - (step - 1) / steps))
