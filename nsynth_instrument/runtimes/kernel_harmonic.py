@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy.typing as npt
 
 from ..dsp.wide import wide
 from ..errors import BundleError
-from .kernel_halves import WORTH, Product
+from .kernel_halves import ROWS, WORTH, Product, halve, halve_norm, halve_silu, hold_ends, in_blocks, multiply, packed, room
+from .kernel_simd import stacked
 from .kernel_tiles import has_tiles
 
 Floats = npt.NDArray[np.float32]
@@ -106,6 +108,8 @@ class HarmonicKernel:
         """
         self.threads = threads or os.cpu_count() or 1
         self._net = Blocks(weights, dilations(config), LAYERS, tiles=has_tiles())
+        widths = len(self._net.bias["start"]), len(self._net.bias["widen"])
+        self._tiled = has_tiles() and all(w >= WORTH and w % ROWS == 0 for w in widths)
 
     def encode(self, heard: Floats, told: Floats) -> Floats:
         """See `HarmonicNetwork.encode`."""
@@ -135,11 +139,80 @@ class HarmonicKernel:
 
     def _decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         net = self._net
+        if self._tiled:
+            start = np.concatenate([codes, told], axis=1, dtype=np.float32)
+            said: Floats = _decoded(start, np.ascontiguousarray(told_fast, np.float32), *self._packed)
+            return said[: len(told_fast), : len(net.bias["say"])]
         x = net.blocks("slow", net.linear("start", np.concatenate([codes, told], axis=1)))
         y = net.linear("detail", told_fast)
         add_upsampled(net.linear("widen", silu(x)), y)
         y = net.blocks("fast", y)
         return net.linear("say", silu(norm(y, net.gain["norm"], net.bias["norm"])))
+
+    @cached_property
+    def _packed(self) -> tuple[Any, ...]:
+        """The decoder's weights as `_decoded` takes them."""
+        net = self._net
+
+        def layer(name: str) -> tuple[Any, Any]:
+            return packed(net.matrix[name]), in_blocks(net.bias[name])
+
+        def chain(kind: str) -> tuple[Any, ...]:
+            names = [f"{kind}.{i}" for i in range(len(net.dilations[kind]))]
+            norms = np.stack([np.stack([net.gain[f"{n}.norm"], net.bias[f"{n}.norm"]]) for n in names])
+            mixes, outs = ([packed(net.matrix[f"{n}.{part}"], taps) for n in names] for part, taps in (("mix", 3), ("out", 1)))
+            shifts = np.stack([np.stack([net.bias[f"{n}.mix"], net.bias[f"{n}.out"]]) for n in names])
+            return np.array(net.dilations[kind]), norms, stacked(mixes), stacked(outs), shifts
+
+        last = np.stack([net.gain["norm"], net.bias["norm"]])
+        return layer("start"), chain("slow"), layer("widen"), layer("detail"), chain("fast"), last, layer("say")
+
+
+@numba.njit(nogil=True, cache=True)
+def _decoded(codes, told, start, slow, widen, detail, fast, last, say):  # type: ignore[no-untyped-def]
+    """By tiles, with layers as `_packed` has them: what is said, and some more (whole frames, whole outputs), for codes with what
+    is told beside them (n, some), and what is told of frames (4 n, some). Between products stand halves, not float32."""
+    n, frames = len(codes), len(told)
+    x, shift = _chained(_linear(codes, start), n, slow)
+    halves = room(n, widen[0], 0)
+    halve_silu(x, shift, n, halves, 0)
+    wide = np.empty((len(x), len(widen[1])), np.float32)
+    multiply(widen[0], halves, 0, 0, widen[1], 0, wide)
+    y = _linear(told, detail)
+    add_upsampled(wide[:n], y[:frames])
+    y, shift = _chained(y, frames, fast)
+    halves = room(frames, say[0], 0)
+    halve_norm(y, shift, last[0], last[1], frames, halves, 0, True)
+    out = np.empty((len(y), len(say[1])), np.float32)
+    multiply(say[0], halves, 0, 0, say[1], 0, out)
+    return out
+
+
+@numba.njit(nogil=True)
+def _linear(x, layer):  # type: ignore[no-untyped-def]
+    weight, bias = layer
+    halves = room(len(x), weight, 0)
+    halve(x, halves, 0)
+    out = np.empty((halves.shape[1], len(bias)), np.float32)
+    multiply(weight, halves, 0, 0, bias, 0, out)
+    return out
+
+
+@numba.njit(nogil=True)
+def _chained(x, n, chain):  # type: ignore[no-untyped-def]
+    """A chain of blocks over n columns of x (whole columns, width), in place; what is still to be added to all, (width,)."""
+    dilations, norms, mixes, outs, shifts = chain
+    lead = dilations.max()
+    wide, narrow, mixed = room(n, mixes[0], lead), room(n, outs[0], 0), np.empty_like(x)
+    none, shift = np.zeros(x.shape[1], np.float32), np.zeros(x.shape[1], np.float32)
+    for i in range(len(dilations)):
+        halve_norm(x, shift, norms[i, 0], norms[i, 1], n, wide, lead, False)
+        hold_ends(wide, lead, n, dilations[i])
+        multiply(mixes[i], wide, lead, dilations[i], shifts[i, 0], 0, mixed)
+        halve_silu(mixed, none, n, narrow, 0)
+        multiply(outs[i], narrow, 0, 0, x, x.strides[0], x)
+        shift = shifts[i, 1]
+    return x, shift
 
 
 def silu(x: Floats) -> Floats:

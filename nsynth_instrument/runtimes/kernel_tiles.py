@@ -57,7 +57,7 @@ def _tile(number: int) -> Any:
     return ir.IntType(8)(number)
 
 
-class _Tiles:
+class Tiles:
     """AMX's instructions."""
 
     def __init__(self, builder: Any) -> None:
@@ -108,7 +108,7 @@ class _Tiles:
 @intrinsic
 def _begin(typing, columns):  # type: ignore[no-untyped-def]
     def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
-        _Tiles(builder).begin(arguments[0])
+        Tiles(builder).begin(arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.uintp), generate
@@ -117,7 +117,7 @@ def _begin(typing, columns):  # type: ignore[no-untyped-def]
 @intrinsic
 def _end(typing):  # type: ignore[no-untyped-def]
     def generate(context, builder, _signature, _arguments):  # type: ignore[no-untyped-def]
-        _Tiles(builder).end()
+        Tiles(builder).end()
         return context.get_dummy_value()
 
     return types.void(), generate
@@ -164,7 +164,7 @@ def tiled_block(  # type: ignore[no-untyped-def]
     told = [v for part in parts for v in part]
 
     def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
-        e, t = Emitter(builder), _Tiles(builder)
+        e, t = Emitter(builder), Tiles(builder)
         columns, w, taps, count, depth, x_at, x_next, first, first_next, out, out_next, kept, kept_next, bias = arguments[3:]
         # Not Numba's `alloca_once`: that fills with zeros, which LLVM takes seconds to optimise byte by byte.
         with builder.goto_entry_block():
@@ -228,7 +228,7 @@ def tiled_columns(  # type: ignore[no-untyped-def]
     what, many = kind.literal_value, 2 * AT_ONCE
 
     def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
-        e, t = Emitter(builder), _Tiles(builder)
+        e, t = Emitter(builder), Tiles(builder)
         chunks, w, taps, count, x_next, first, first_next, out, out_next, kept, kept_next, bias = arguments[1:]
         add, mul = builder.add, builder.mul
         with builder.goto_entry_block():
