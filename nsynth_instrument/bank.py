@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +50,22 @@ class Instrument:
         Bilinear: the nearest known pitch at or below and above, and in each the nearest velocities at or
         below and above. Outside the range the nearest note alone.
         """
-        out: list[tuple[int, float]] = []
+        if (answer := self._answers.get(note)) is None:
+            answer = self._answers[note] = tuple(self._around(note))
+        return answer
+
+    @cached_property
+    def _answers(self) -> dict[Note, tuple[tuple[int, float], ...]]:
+        """What `around` has said: each note of a pack asks several times."""
+        return {}
+
+    def _around(self, note: Note) -> Iterator[tuple[int, float]]:
         known = np.unique(self.pitches)
         pitch = note.pitch if self.between else int(known[np.abs(known.astype(int) - note.pitch).argmin()])
         for p, wp in _bracket(known, pitch):
             here = np.flatnonzero(self.pitches == p)
             for v, wv in _bracket(np.unique(self.velocities[here]), note.velocity):
-                out.append((int(here[self.velocities[here] == v][0]), wp * wv))
-        return tuple(out)
+                yield int(here[self.velocities[here] == v][0]), wp * wv
 
     def at(self, note: Note) -> Floats:
         """Codes float32 (frames, 16) for any note, known or not; see `around`."""

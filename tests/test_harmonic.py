@@ -8,7 +8,7 @@ import pytest
 from nsynth_instrument.codecs.harmonic import exact, in_tune
 from nsynth_instrument.dsp import detail, keeping, recalling, timbre
 from nsynth_instrument.dsp.additive import synthesise
-from nsynth_instrument.dsp.fluctuation import enliven
+from nsynth_instrument.dsp.fluctuation import _bend, enliven
 from nsynth_instrument.dsp.partials import ATTACK, BAND_CENTRES, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for
 from nsynth_instrument.dsp.pitch import cents_off
 from nsynth_instrument.errors import BundleError, DataError
@@ -113,6 +113,9 @@ def test_what_beats_dips_deeper_than_it_rises() -> None:
     stray = (enliven(words, 220.0, np.random.default_rng(0)).level - words.level)[:, :20]
     assert stray.max() < 5.0 < 12.0 < -stray.min() <= 30.0
     assert abs(np.median(stray)) < 0.3, "the middle stays where it was said"
+    level = np.zeros((1, 4), np.float32)
+    _bend(np.array([[1e4, -1e4, 0.1]], np.float32), 1.0, level)
+    assert level[0] == pytest.approx([5, -30, 0.1, 0], abs=2e-3), "however far it is drawn"
 
 
 @pytest.mark.parametrize("pitch", [28, 57, 96])

@@ -184,13 +184,15 @@ def test_details_are_read_elsewhere_and_weighted_over_time() -> None:
     frames = 200
     ramp = np.repeat(np.arange(frames, dtype=np.float32)[:, None], SLOTS, axis=1)
     one = detail.Detail(ramp, ramp[:, :BANDS], ramp * 0, ramp[:, 0], np.zeros(ATTACK, np.float32))
-    moved = detail.read_at(one, np.minimum(np.arange(frames) * 0.5, frames - 1).astype(np.float32))
-    assert moved.level[100, 0] == 50 and moved.deviation[101] == 50.5
     zero = np.zeros((frames, SLOTS), np.float32)
     sizes = {f.name: getattr(timbre.say(np.zeros((frames, timbre.OUT), np.float32), 220.0), f.name) for f in dataclasses.fields(timbre.Said)}
     said = timbre.Said(**{**sizes, "level": zero, "offset": zero, "noise": zero[:, :BANDS], "deviation": zero[:, 0]})
     added = detail.add(said, 220.0, [(one, np.linspace(0, 1, frames, dtype=np.float32))])
     assert added.level[:, 0] == pytest.approx(np.arange(frames) * np.linspace(0, 1, frames), abs=1e-3)
+    for last in (99.5, 1e4):
+        at = np.minimum(np.arange(frames) * last / (frames - 1), frames - 1).astype(np.float32)
+        moved = detail.add(said, 220.0, [(dataclasses.replace(one, at=at), 0.5)])
+        assert moved.level[:, 7] == pytest.approx(0.5 * at, abs=1e-3) and moved.deviation == pytest.approx(0.5 * at, abs=1e-3)
 
 
 def _mix(model: Bundle, mix: float, *notes: Note, spherical: bool = False) -> list[Mixed]:

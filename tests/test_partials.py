@@ -8,6 +8,7 @@ import pytest
 from nsynth_instrument.dsp import partials
 from nsynth_instrument.dsp.additive import noise_bands, synthesise, tones
 from nsynth_instrument.dsp.analysis import analyse, measure_f0
+from nsynth_instrument.dsp.curves import cosine, exp2, log
 from nsynth_instrument.dsp.distance import log_spectral_distance
 from nsynth_instrument.dsp.normal import LANES, _uniform, normal
 from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE
@@ -146,6 +147,14 @@ def test_normal_numbers_are_normal(count: int) -> None:
         assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
         half = count // 2
         assert abs(np.corrcoef(drawn[:half], drawn[half + 1 : 2 * half + 1])[0, 1]) < 0.01, "sines beside their cosines"
+
+
+def test_functions_are_what_they_are_called() -> None:
+    x = np.linspace(-120, 120, 9999).astype(np.float32)
+    assert np.allclose([exp2(v) for v in x], np.exp2(x.astype(float)), rtol=2e-7)
+    assert np.allclose([cosine(v) for v in x / 100], np.cos(2 * np.pi * (x / 100).astype(float)), atol=5e-7)
+    positive = np.concatenate([np.exp2(x / 5), 1 + x / 1e6]).astype(np.float32)
+    assert np.allclose([log(v) for v in positive], np.log(positive.astype(float)), rtol=4e-7, atol=1e-12)
 
 
 def test_uniform_numbers_are_xoshiro_s() -> None:

@@ -227,7 +227,7 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
     found = []
     for k in kept:
         detail = _recalled(_Same(k.detail), k.note, len(said.level), k.away)
-        found.append((detail if k.at is None else details.read_at(detail, k.at), k.weight))
+        found.append((detail if k.at is None else replace(detail, at=k.at), k.weight))
     return details.add(said, note.hz, found)
 
 

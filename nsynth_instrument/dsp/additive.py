@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from .curves import exp2
 from .normal import normal
 from .partials import ATTACK, BAND_CENTRES, BANDS, HIGHEST, HOP, PIECES, RATE, SILENCE, Floats, Partials, slots_for
 from .sidebyside import SIZE, shaped, whole
@@ -92,22 +93,33 @@ def noise_bands(density: Floats, rng: np.random.Generator) -> Floats:
 
     White noise cut into sqrt-Hann windows of 1024, shaped by frame, windowed again and overlap-added.
     """
-    frames, (window, spread) = len(density), _tables()
-    gains = np.zeros((spread.shape[1], whole(frames)), np.float32)
-    np.exp(spread.T @ density.T, out=gains[:, :frames])
+    frames, (window, low, part) = len(density), _tables()
+    gains = np.zeros((len(low), whole(frames)), np.float32)
     # Overlapping Hann windows at this hop sum to SIZE / 2 / HOP in power as in amplitude squared.
-    gains *= np.float32(np.sqrt(RATE / 2) / (SIZE / 2 / HOP))
+    _gains(np.ascontiguousarray(density.T, np.float32), low, part, np.float32(np.sqrt(RATE / 2) / (SIZE / 2 / HOP)), gains)
     out = shaped(normal(rng, (gains.shape[1] - 1) * HOP + SIZE), gains, window, HOP)
     return out[SIZE // 2 : SIZE // 2 + frames * HOP]
 
 
 @cache
-def _tables() -> tuple[Floats, Floats]:
-    """The window; logarithms of amplitude in its bins up to HIGHEST, but for the first, of bands in dB (BANDS, bins)."""
+def _tables() -> tuple[Floats, npt.NDArray[np.int64], Floats]:
+    """The window; of its bins up to HIGHEST, but for the first, between which bands they lie, and how far on (bins,)."""
     window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(SIZE) / SIZE))
     bins = np.arange(1, int(HIGHEST * SIZE / RATE) + 1) * RATE / SIZE
-    spread = np.stack([np.interp(bins, BAND_CENTRES, one) for one in np.eye(BANDS)]) * (np.log(10) / 20)
-    return window.astype(np.float32), spread.astype(np.float32)
+    at = np.interp(bins, BAND_CENTRES, np.arange(BANDS))
+    low = np.minimum(at.astype(np.int64), BANDS - 2)
+    return window.astype(np.float32), low, (at - low).astype(np.float32)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def _gains(density, low, part, scale, out):  # type: ignore[no-untyped-def]
+    """Amplitudes times a scale (bins, frames or more) of densities in dB (BANDS, frames), between bands as `_tables` says."""
+    wide()
+    octaves = np.float32(np.log2(10.0) / 20)
+    for b in range(len(low)):
+        one, other, p, to = density[low[b]], density[low[b] + 1], part[b], out[b]
+        for t in range(len(one)):
+            to[t] = scale * exp2((one[t] + (other[t] - one[t]) * p) * octaves)
 
 
 @numba.njit(nogil=True, cache=True)

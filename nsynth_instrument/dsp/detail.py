@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from . import timbre
 from .cosines import seamless, spans
@@ -18,7 +19,8 @@ class Detail:
     """One note's: level (frames, its slots) dB, noise (frames, BANDS) dB, offset (frames, some slots), deviation (frames,) cents,
     attack (ATTACK,) dB; quick: the share that it has of what moves fast; colour: levels that were said of the known note, means
     over onset, sustain and release in dB (3, n), for another key to have too by `doubt`; None where it is none; swing: logarithms
-    of how much more levels moved than was said, and their two differences (ORDERS,).
+    of how much more levels moved than was said, and their two differences (ORDERS,); at: which of its frames is read in each,
+    (frames,), None where both run alike.
     """
 
     level: Floats
@@ -30,6 +32,7 @@ class Detail:
     colour: Floats | None = None
     doubt: float = 0.0
     swing: Floats | None = None
+    at: Floats | None = None
 
 
 def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Floats]]) -> timbre.Said:
@@ -47,15 +50,16 @@ def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Fl
     attack, swing = said.attack.copy(), np.zeros(timbre.ORDERS, np.float32)
     for d, weight in details:
         each = np.full(len(level), weight, np.float32)
-        _add(level, d.level, each, n)
+        low, part = _places(d)
+        _add(level, d.level, each, low, part, n)
         if d.swing is not None:
             swing += np.float32(each.mean()) * d.swing
         if d.doubt:
             same = min(n, d.colour.shape[1]) if d.colour is not None else 0
-            _add(level, _likened(said.level, d, same), np.float32(d.doubt) * each, same)
-        _add(noise, d.noise, each, BANDS)
-        _add(offset, d.offset, each, n)
-        deviation += each * d.deviation
+            _add(level, _likened(said.level, d, same), np.float32(d.doubt) * each, *_places(replace(d, at=None)), same)
+        _add(noise, d.noise, each, low, part, BANDS)
+        _add(offset, d.offset, each, low, part, n)
+        deviation += each * (d.deviation if d.at is None else d.deviation[low] * (1 - part) + d.deviation[low + 1] * part)
         attack += each[: ATTACK // PIECES].mean() * d.attack
     rest = np.float32(np.sqrt(max(0.0, 1 - share**2)))
     np.clip(offset, -0.5, 0.5, out=offset)
@@ -77,32 +81,26 @@ def _likened(level: Floats, detail: Detail, n: int) -> Floats:
     return out
 
 
-def read_at(detail: Detail, at: Floats) -> Detail:
-    """The detail as it is at other places: `at` in its frames, (frames,), between frames by linear interpolation."""
-    low = np.clip(at.astype(int), 0, max(0, len(detail.level) - 2))
-    high = np.minimum(low + 1, len(detail.level) - 1)
-    part = np.clip(at - low, 0, 1).astype(np.float32)
-    level, noise, offset = (_between(x, low, high, part) for x in (detail.level, detail.noise, detail.offset))
-    deviation = detail.deviation[low] * (1 - part) + detail.deviation[high] * part
-    return replace(detail, level=level, noise=noise, offset=offset, deviation=deviation)
+def _places(detail: Detail) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Between which frame and the next each is read (frames,), and how far on."""
+    last = len(detail.level) - 2
+    if detail.at is None:
+        return np.arange(last + 2), np.zeros(last + 2, np.float32)
+    low = np.clip(detail.at.astype(np.int64), 0, max(0, last))
+    return low, np.clip(detail.at - low, 0, 1).astype(np.float32)
 
 
 @numba.njit(nogil=True, cache=True)
-def _add(total, part, weight, n):  # type: ignore[no-untyped-def]
-    """Add the first n columns of part (frames, some), as far as it has them, to those of total: each frame times its weight."""
-    n = min(n, part.shape[1])
+def _add(total, what, weight, low, part, n):  # type: ignore[no-untyped-def]
+    """Add the first n columns of what (frames, some), as far as it has them, read at `_places`, to those of total: each frame
+    times its weight."""
+    n = min(n, what.shape[1])
     for t in range(len(total)):
-        to, what, w = total[t, :n], part[t, :n], weight[t]
-        for k in range(n):
-            to[k] += w * what[k]
-
-
-@numba.njit(nogil=True, cache=True)
-def _between(x, low, high, part):  # type: ignore[no-untyped-def]
-    """Rows (len(low), n) of x (frames, n) between those two."""
-    out = np.empty((len(low), x.shape[1]), np.float32)
-    for t in range(len(low)):
-        a, b, p = x[low[t]], x[high[t]], part[t]
-        for k in range(x.shape[1]):
-            out[t, k] = a[k] + (b[k] - a[k]) * p
-    return out
+        to, one, p, w = total[t, :n], what[low[t], :n], part[t], weight[t]
+        if p == 0:
+            for k in range(n):
+                to[k] += w * one[k]
+        else:
+            other = what[low[t] + 1, :n]
+            for k in range(n):
+                to[k] += w * (one[k] + (other[k] - one[k]) * p)

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from . import timbre
+from .curves import exp2
 from .normal import normal
 from .partials import Partials, slots_for
 from .wide import wide
@@ -47,17 +48,27 @@ def enliven(said: timbre.Said, f0: float, rng: np.random.Generator, amount: floa
         sizes = said.level_sizes.reshape(-1, timbre.ZONES) @ timbre.to_harmonics(f0, timbre.ZONES)[:, :n]
         stray = normal(rng, frames * n).reshape(frames, n)
         _swing(sizes.reshape(frames, timbre.ORDERS, n), _GRAIN, _DOUBT, _SHARE, _MOST, stray)
-        stray *= np.float32(amount)
-        bend = np.where(stray > 0, np.float32(_CREST), np.float32(_DIP))
-        np.maximum(stray, -_DIP * np.log1p(_DEEPEST / _DIP), out=stray)
-        stray /= bend
-        np.exp(np.negative(stray, out=stray), out=stray)
         level = level.copy()
-        level[:, :n] += bend - bend * stray
+        _bend(stray, amount, level)
         drift = normal(rng, frames)[:, None]
         _swing(said.pitch_sizes[:, :, None], np.zeros_like(_GRAIN), 0.0, 1.0, 1e9, drift)
         deviation = deviation + drift[:, 0] * np.float32(amount)
     return Partials(f0, level, said.offset, said.noise, deviation, said.attack)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def _bend(stray, amount, level):  # type: ignore[no-untyped-def]
+    """Add to levels (frames, n or more) in dB so much of what strays (frames, n): less than that where it rises, more where it
+    dips."""
+    wide()
+    crest, dip, nepers = np.float32(_CREST), np.float32(_DIP), np.float32(-np.log2(np.e))
+    least, highest, amount = np.float32(-_DIP * np.log1p(_DEEPEST / _DIP)), np.float32(100), np.float32(amount)
+    for t in range(len(stray)):
+        to = level[t]
+        for k in range(stray.shape[1]):
+            x = min(max(amount * stray[t, k], least), highest)
+            bend = crest if x > 0 else dip
+            to[k] += bend - bend * exp2(nepers * x / bend)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")

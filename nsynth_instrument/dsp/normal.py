@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from .curves import cosine, log
 from .wide import wide
 
 LANES = 8
@@ -17,13 +18,18 @@ def normal(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
     half = (count + 1) // 2
     numbers = np.empty(-(-half // LANES) * 2 * LANES, np.float32)
     _uniform(rng.integers(1 << 64, size=4 * LANES, dtype=np.uint64), numbers)
-    radius, angle = numbers[:half], numbers[half : 2 * half]
-    np.subtract(1, radius, out=radius)  # without the zero, which has no logarithm
-    np.sqrt(np.multiply(-2, np.log(radius, out=radius), out=radius), out=radius)
-    angle *= 2 * np.pi
-    out = np.stack([np.cos(angle), np.sin(angle)])
-    out *= radius
-    return out.reshape(-1)[:count]
+    _normal(numbers[:half], numbers[half : 2 * half])
+    return numbers[:count]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def _normal(radius, angle):  # type: ignore[no-untyped-def]
+    """Numbers in 0..1, two of each, turned into normal ones in place."""
+    wide()
+    for i in range(len(radius)):
+        # Without the zero, which has no logarithm.
+        r = np.sqrt(np.float32(-2) * log(np.float32(1) - radius[i]))
+        radius[i], angle[i] = r * cosine(angle[i]), r * cosine(angle[i] - np.float32(0.25))
 
 
 @numba.njit(nogil=True, cache=True)

@@ -50,7 +50,7 @@ def cents_off(audio: Floats, rate: float, pitch: float) -> float:
     cents, weights, peaked, around = _peaks(bare, f0 * size / rate)
     if not cents.shape[1] or peaked <= TONAL * around or around < 1e-12:
         return float("nan")
-    off = _over_time(cents, weights)
+    off = float(_over_time(cents, weights))
     return off if abs(off) <= WITHIN else float("nan")
 
 
@@ -94,10 +94,16 @@ def _peaks(bare, spacing):  # type: ignore[no-untyped-def]
     return cents, weights, peaked, around
 
 
-def _over_time(cents: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]) -> float:
+@numba.njit(nogil=True, cache=True)
+def _over_time(cents, weights):  # type: ignore[no-untyped-def]
     """The weighted median along the second axis, and of that the weighted mean along the first."""
-    order = np.argsort(cents, axis=1)
-    total = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
-    middle = np.argmax(total >= total[:, -1:] / 2, axis=1)
-    medians = np.take_along_axis(cents, order, axis=1)[np.arange(len(cents)), middle]
-    return float(np.average(medians, weights=total[:, -1]))
+    total = mean = 0.0
+    for t in range(len(cents)):
+        order, whole = np.argsort(cents[t]), weights[t].sum()
+        part, k = weights[t, order[0]], 0
+        while part < whole / 2:
+            k += 1
+            part += weights[t, order[k]]
+        total += whole
+        mean += whole * cents[t, order[k]]
+    return mean / total

@@ -10,10 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
+from .curves import exp2
 from .partials import ATTACK, BANDS, HOP, PIECES, RATE, SLOTS, Partials, slots_for
+from .wide import wide
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,7 +46,8 @@ OUT = POINTS + SLOTS + SLOTS + BANDS + 1 + ORDERS * ZONES + ORDERS + PIECES
 _GRID = np.geomspace(LOWEST, TOP, POINTS)
 _CENTRES = np.linspace(20, 108, 23)
 _SPREAD = 4.5
-COND = len(_CENTRES) + 3 + 10
+FIXED = len(_CENTRES) + 3
+COND = FIXED + 10
 
 
 def positions(f0: float, points: int = POINTS) -> Floats:
@@ -103,12 +107,21 @@ def condition(pitch: float, velocity: float, seconds: Floats, release: float = 3
     """
     p = float(np.clip(pitch, 20, 109))
     v = velocity / 127
-    fixed = np.concatenate([np.exp(-0.5 * ((p - _CENTRES) / _SPREAD) ** 2), [(p - 64) / 24, v, v * v]])
+    out = np.empty((len(seconds), COND), np.float32)
+    out[:, :FIXED] = np.concatenate([np.exp(-0.5 * ((p - _CENTRES) / _SPREAD) ** 2), [(p - 64) / 24, v, v * v]])
+    out[:, FIXED:] = _moving(np.asarray(seconds, np.float32).tobytes(), release)
+    return out
+
+
+@lru_cache(16)
+def _moving(times: bytes, release: float) -> Floats:
+    """What is told of moments, (times, COND - FIXED): all notes of a length are told the same."""
+    seconds = np.frombuffer(times, np.float32)
     after = np.maximum(seconds - release, 0)
     off = seconds >= release
     moving = [np.exp(-seconds / s) for s in (0.01, 0.03, 0.1, 0.3, 1.0)] + [np.minimum(seconds, release) / 4]
     moving += [np.exp(-after / s) * off for s in (0.02, 0.1, 0.4)] + [off]
-    return np.concatenate([np.tile(fixed, (len(seconds), 1)), np.stack(moving, axis=1)], axis=1, dtype=np.float32)
+    return np.stack(moving, axis=1).astype(np.float32)
 
 
 def frame_times(frames: int, first: int = 0) -> Floats:
@@ -148,14 +161,39 @@ def split(raw: Floats) -> tuple[Floats, ...]:
 
 def say(raw: Floats, f0: float) -> Said:
     """The network's output (frames, OUT) in units, for a note of f0 Hz."""
-    envelope, correction, offset, noise, deviation, levels, pitches, onset = split(raw)
-    level = envelope @ to_harmonics(f0)
-    level += correction
-    level *= 25
-    level -= 80
-    levels, pitches = np.exp(np.clip(levels, -6, 4)), np.exp(np.clip(pitches, -6, 6))
+    raw = np.asarray(raw, np.float32)
+    step = raw.strides[0] // 4 if raw.strides[1] == 4 else 0  # rows may be longer
+    flat = np.lib.stride_tricks.as_strided(raw, ((len(raw) - 1) * step + OUT,), (4,)) if step else raw.reshape(-1)
+    onset = split(raw)[-1]
+    at = positions(f0)
+    low = np.minimum(at.astype(np.uint32), np.uint32(POINTS - 2))  # that could not be negative: then there are vectors
+    level, offset, sizes = (np.empty((len(raw), n), np.float32) for n in (SLOTS, SLOTS, ORDERS * ZONES + ORDERS))
+    noise, deviation = np.empty((len(raw), BANDS), np.float32), np.empty(len(raw), np.float32)
+    _say(flat, step or OUT, low, (at - low).astype(np.float32), level, offset, noise, deviation, sizes)
     return Said(
-        level, np.clip(offset * 0.25, -0.5, 0.5), np.minimum(noise * 25 - 110, -20),
-        deviation[:, 0] * 20, levels.reshape(-1, ORDERS, ZONES), pitches,
+        level, offset, noise, deviation, sizes[:, :-ORDERS].reshape(-1, ORDERS, ZONES), sizes[:, -ORDERS:],
         np.clip(np.resize(onset[: ATTACK // PIECES] * 20, ATTACK), -40, 10),
     )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def _say(raw, step, low, part, level, offset, noise, deviation, sizes):  # type: ignore[no-untyped-def]
+    """All but the attack, to arrays as in `Said` (sizes: of levels, then of pitch)."""
+    wide()
+    neper = np.float32(np.log2(np.e))
+    for t in range(len(level)):
+        row = raw[t * step : t * step + OUT]
+        correction, bent, hiss = row[POINTS:], row[POINTS + SLOTS :], row[POINTS + 2 * SLOTS :]
+        moves = hiss[BANDS + 1 :]
+        loud, turned, bands, moved = level[t], offset[t], noise[t], sizes[t]
+        for k in range(SLOTS):
+            one = row[low[k]]
+            loud[k] = (one + (row[low[k] + np.uint32(1)] - one) * part[k] + correction[k]) * np.float32(25) - np.float32(80)
+        for k in range(SLOTS):
+            turned[k] = min(max(bent[k] * np.float32(0.25), np.float32(-0.5)), np.float32(0.5))
+        for b in range(BANDS):
+            bands[b] = min(hiss[b] * np.float32(25) - np.float32(110), np.float32(-20))
+        deviation[t] = hiss[BANDS] * np.float32(20)
+        for k in range(len(moved)):
+            most = np.float32(4) if k < ORDERS * ZONES else np.float32(6)
+            moved[k] = exp2(neper * min(max(moves[k], np.float32(-6)), most))
