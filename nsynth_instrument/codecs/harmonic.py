@@ -41,11 +41,11 @@ STRIDES = (1.0, 0.7, 0.5, 0.85, 0.35, 1.2, 0.6, -0.4, 0.15)
 class HarmonicNetwork(Protocol):
     """The two halves of the network on some runtime; shapes as in `nets.harmonic.Harmonic`.
 
-    single: whether it works on a note at a time, so that those who ask may do so in their own threads.
+    together: how many notes it works on at a time, in the thread that asks; 0 if it is best asked for all at once.
     """
 
     runtime: str
-    single: bool
+    together: int
 
     def encode(self, heard: Floats, told: Floats, /) -> Floats:
         """(batch, frames, IN), (batch, frames, COND) -> (batch, frames / 4, 16)."""
@@ -130,11 +130,20 @@ class HarmonicCodec:
             out += [timbre.say(raw[j, : 4 * len(codes[i])], notes[i].hz) for j, i in enumerate(some)]
         return out
 
-    def _saying(self, codes: Sequence[Floats], notes: Sequence[Note]) -> Callable[[int], timbre.Said]:
-        """What the network says of a note by its number: when it is asked, in the thread that asks, or of all at once."""
-        if self.network.single:
-            return lambda i: self.features([codes[i]], [notes[i]])[0]
-        return self.features(codes, notes).__getitem__
+    def _each(
+        self, codes: Sequence[Floats], notes: Sequence[Note], do: Callable[[int, timbre.Said], Floats]
+    ) -> list[Floats]:
+        """`do` of each note's number and of what the network says of it, in threads; it is asked there, for some notes at a time,
+        or before for all."""
+        together = self.network.together
+        said, size = [] if together else self.features(codes, notes), max(1, min(together, -(-len(notes) // self.threads)))
+
+        def some(first: int) -> list[Floats]:
+            of = slice(first, first + size)
+            return [do(i, s) for i, s in enumerate(self.features(codes[of], notes[of]) if together else said[of], first)]
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            return [made for part in pool.map(some, range(0, len(notes), size)) for made in part]
 
     def decode(
         self,
@@ -148,18 +157,17 @@ class HarmonicCodec:
         among: Sequence[Among] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature scales the fluctuation that is sampled; 0 leaves smooth partials."""
-        kept, loud, said = detail or [()] * len(notes), level or [None] * len(notes), self._saying(codes, notes)
+        kept, loud = detail or [()] * len(notes), level or [None] * len(notes)
         courses = self.courses(notes, among, seed, temperature) if among else {}
 
-        def one(i: int) -> Floats:
+        def one(i: int, said: timbre.Said) -> Floats:
             note, rng = notes[i], notes[i].rng(seed)
-            partials = voiced(said(i), note, kept[i], loud[i], rng, temperature, courses.get(note))
+            partials = voiced(said, note, kept[i], loud[i], rng, temperature, courses.get(note))
             if not among:
                 return exact(partials, note.pitch, rng)
             return synthesise(partials, rng, hiss=among[i].hiss(note, seed), turned=turned(note, among[i], seed))
 
-        with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(one, range(len(notes))))
+        return self._each(codes, notes, one)
 
     def courses(self, notes: Sequence[Note], among: Sequence[Among], seed: int, temperature: float) -> dict[Note, Doubles]:
         """For each note the frequencies that its morph's positions share (see `dsp.lockstep`), in tune at the ends' mean."""
@@ -183,14 +191,8 @@ class HarmonicCodec:
         self, codes: Sequence[Floats], notes: Sequence[Note], *, detail: Sequence[Sequence[Kept]] | None = None
     ) -> list[Floats]:
         """See `Codec.levels`: the course of `dsp.levels`."""
-
-        kept, said = detail or [()] * len(notes), self._saying(codes, notes)
-
-        def one(i: int) -> Floats:
-            return levels.course(_detailed(said(i), notes[i], kept[i]), notes[i].hz)
-
-        with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(one, range(len(notes))))
+        kept = detail or [()] * len(notes)
+        return self._each(codes, notes, lambda i, said: levels.course(_detailed(said, notes[i], kept[i]), notes[i].hz))
 
 
 def voiced(

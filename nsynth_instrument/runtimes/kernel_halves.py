@@ -82,18 +82,18 @@ def in_blocks(x: npt.NDArray[Any]) -> Floats:
 
 @numba.njit(nogil=True, cache=True)
 def _product(packed, bias, x, dilation):  # type: ignore[no-untyped-def]
-    halves = room(len(x), packed, dilation)
+    halves = room(len(x), packed, 1, dilation)
     halve(x, halves, dilation)
     hold_ends(halves, dilation, len(x), dilation)
     out = np.empty((halves.shape[1] - 2 * dilation, len(bias)), np.float32)
-    multiply(packed, halves, dilation, dilation, bias, 0, out)
+    multiply(packed, halves, 1, dilation, dilation, bias, 0, out)
     return out[: len(x)]
 
 
 @numba.njit(nogil=True)
-def room(columns, packed, lead):  # type: ignore[no-untyped-def]
-    """For both halves of so many columns, up to whole blocks, and of `lead` more on either side: zeros (2, rows, inputs)."""
-    return np.zeros((2, (columns + ROWS - 1) // ROWS * ROWS + 2 * lead, packed.shape[2] * INPUTS), np.uint16)
+def room(columns, packed, notes, lead):  # type: ignore[no-untyped-def]
+    """For both halves of so many notes of whole columns, and of `lead` more on either side of each: zeros (2, rows, inputs)."""
+    return np.zeros((2, notes * ((columns + ROWS - 1) // ROWS * ROWS + 2 * lead), packed.shape[2] * INPUTS), np.uint16)
 
 
 @numba.njit(nogil=True)
@@ -163,20 +163,23 @@ def _normed(row, shift, gain, bias, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)
-def multiply(packed, halves, lead, dilation, first, first_next, out):  # type: ignore[no-untyped-def]
+def multiply(packed, halves, notes, lead, dilation, first, first_next, out):  # type: ignore[no-untyped-def]
     """Products of a packed matrix and of columns of halves, from `lead` on, to out (whole columns, whole outputs), on top of
-    `first`: that is (outputs,) for all columns with first_next 0, or `out` itself with the bytes from column to column."""
+    `first`: that is (outputs,) for all columns with first_next 0, or `out` itself with the bytes from column to column.
+
+    Halves are those of so many notes one after another, `lead` more columns on either side of each; its sums lie without."""
     blocks, taps, steps = packed.shape[:3]
     next_x, next_out, small, tap = halves.strides[1], out.strides[0], halves.strides[0], dilation * halves.strides[1]
     x, size = halves.ctypes.data + lead * next_x - taps // 2 * tap, 4 * _TILE * taps * steps
+    chunks = len(out) // ROWS // notes
     tiles_begin(PACKED, AT_ONCE)
     for b in range(blocks):
         w, to, begin = packed.ctypes.data + size * b, out.ctypes.data + 4 * ROWS * b, first.ctypes.data + 4 * ROWS * b
-        for chunk in range(len(out) // ROWS):
+        for chunk in range(chunks * notes):
             # Weights of the next block are called for meanwhile, a quarter with each of the first chunks.
             ahead, t = w + size + _TILE * chunk if chunk < 4 else 0, chunk * ROWS
-            here, there = begin + t * first_next, to + t * next_out
-            _block(w, ahead, taps, steps, x + t * next_x, tap, small, next_x, here, first_next, there, next_out)
+            at, here, there = x + (t + chunk // chunks * 2 * lead) * next_x, begin + t * first_next, to + t * next_out
+            _block(w, ahead, taps, steps, at, tap, small, next_x, here, first_next, there, next_out)
     tiles_end(PACKED)
 
 

@@ -99,7 +99,7 @@ class HarmonicKernel:
     """`HarmonicNetwork` over weights by name, as `nets.harmonic.Harmonic` names them; see there for the shapes."""
 
     runtime = "kernel (CPU)"
-    single = True
+    together = 2
 
     def __init__(self, weights: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], *, threads: int | None = None) -> None:
         """threads: notes worked on at once, a thread each; by default one for each processor core.
@@ -118,16 +118,20 @@ class HarmonicKernel:
 
     def decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         """See `HarmonicNetwork.decode`."""
-        if len(codes) == 1:
-            return self._decode(codes[0], told[0], told_fast[0])[None]
-        out = np.empty((*told_fast.shape[:2], len(self._net.bias["say"])), np.float32)
-
-        def one(i: int) -> None:
-            out[i] = self._decode(codes[i], told[i], told_fast[i])
-
+        firsts = range(0, len(codes), self.together)
+        if len(firsts) == 1:
+            return self._few(codes, told, told_fast)
         with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(one, range(len(out))))
-        return out
+            parts = ([a[i : i + self.together] for a in (codes, told, told_fast)] for i in firsts)
+            return np.concatenate(list(pool.map(lambda part: self._few(*part), parts)))
+
+    def _few(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
+        """`decode` in this thread."""
+        if not self._tiled:
+            return np.stack([self._decode(*note) for note in zip(codes, told, told_fast, strict=True)])
+        start = np.concatenate([codes, told], axis=2, dtype=np.float32)
+        said: Floats = _decoded(start, np.ascontiguousarray(told_fast, np.float32), *self._packed)
+        return said[:, : told_fast.shape[1], : len(self._net.bias["say"])]
 
     def _encode(self, heard: Floats, told: Floats) -> Floats:
         net = self._net
@@ -139,10 +143,6 @@ class HarmonicKernel:
 
     def _decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         net = self._net
-        if self._tiled:
-            start = np.concatenate([codes, told], axis=1, dtype=np.float32)
-            said: Floats = _decoded(start, np.ascontiguousarray(told_fast, np.float32), *self._packed)
-            return said[: len(told_fast), : len(net.bias["say"])]
         x = net.blocks("slow", net.linear("start", np.concatenate([codes, told], axis=1)))
         y = net.linear("detail", told_fast)
         add_upsampled(net.linear("widen", silu(x)), y)
@@ -170,48 +170,60 @@ class HarmonicKernel:
 
 @numba.njit(nogil=True, cache=True)
 def _decoded(codes, told, start, slow, widen, detail, fast, last, say):  # type: ignore[no-untyped-def]
-    """By tiles, with layers as `_packed` has them: what is said, and some more (whole frames, whole outputs), for codes with what
-    is told beside them (n, some), and what is told of frames (4 n, some). Between products stand halves, not float32."""
-    n, frames = len(codes), len(told)
-    x, shift = _chained(_linear(codes, start), n, slow)
-    halves = room(n, widen[0], 0)
-    halve_silu(x, shift, n, halves, 0)
+    """By tiles, with layers as `_packed` has them: what is said, and some more (notes, whole frames, whole outputs), for codes
+    with what is told beside them (notes, n, some), and what is told of frames (notes, 4 n, some).
+
+    Between products stand halves, not float32. The slow layers' weights, four fifths of all, are read once for all notes."""
+    notes, n, frames = len(codes), codes.shape[1], told.shape[1]
+    x, shift = _chained(_linear(codes, start), notes, n, slow)
+    halves, rows = room(n, widen[0], notes, 0), len(x) // notes
+    for i in range(notes):
+        halve_silu(x[i * rows : (i + 1) * rows], shift, n, halves, i * rows)
     wide = np.empty((len(x), len(widen[1])), np.float32)
-    multiply(widen[0], halves, 0, 0, widen[1], 0, wide)
-    y = _linear(told, detail)
-    add_upsampled(wide[:n], y[:frames])
-    y, shift = _chained(y, frames, fast)
-    halves = room(frames, say[0], 0)
-    halve_norm(y, shift, last[0], last[1], frames, halves, 0, True)
-    out = np.empty((len(y), len(say[1])), np.float32)
-    multiply(say[0], halves, 0, 0, say[1], 0, out)
+    multiply(widen[0], halves, notes, 0, 0, widen[1], 0, wide)
+    halves = room(frames, say[0], 1, 0)
+    out = np.empty((notes, halves.shape[1], len(say[1])), np.float32)
+    for i in range(notes):
+        y = _linear(told[i : i + 1], detail)
+        add_upsampled(wide[i * rows : i * rows + n], y[:frames])
+        y, shift = _chained(y, 1, frames, fast)
+        halve_norm(y, shift, last[0], last[1], frames, halves, 0, True)
+        multiply(say[0], halves, 1, 0, 0, say[1], 0, out[i])
     return out
 
 
 @numba.njit(nogil=True)
 def _linear(x, layer):  # type: ignore[no-untyped-def]
+    """x (notes, columns, some) -> (notes whole columns, whole outputs)."""
     weight, bias = layer
-    halves = room(len(x), weight, 0)
-    halve(x, halves, 0)
-    out = np.empty((halves.shape[1], len(bias)), np.float32)
-    multiply(weight, halves, 0, 0, bias, 0, out)
+    notes, columns = x.shape[:2]
+    halves = room(columns, weight, notes, 0)
+    rows = halves.shape[1] // notes
+    for i in range(notes):
+        halve(x[i], halves, i * rows)
+    out = np.empty((notes * rows, len(bias)), np.float32)
+    multiply(weight, halves, notes, 0, 0, bias, 0, out)
     return out
 
 
 @numba.njit(nogil=True)
-def _chained(x, n, chain):  # type: ignore[no-untyped-def]
-    """A chain of blocks over n columns of x (whole columns, width), in place; what is still to be added to all, (width,)."""
+def _chained(x, notes, n, chain):  # type: ignore[no-untyped-def]
+    """A chain of blocks over n columns each of notes, x (notes whole columns, width), in place; and what is still to be added to
+    all, (width,)."""
     dilations, norms, mixes, outs, shifts = chain
-    lead = dilations.max()
-    wide, narrow, mixed = room(n, mixes[0], lead), room(n, outs[0], 0), np.empty_like(x)
+    lead, rows = dilations.max(), len(x) // notes
+    wide, narrow, mixed = room(n, mixes[0], notes, lead), room(n, outs[0], notes, 0), np.empty_like(x)
     none, shift = np.zeros(x.shape[1], np.float32), np.zeros(x.shape[1], np.float32)
-    for i in range(len(dilations)):
-        halve_norm(x, shift, norms[i, 0], norms[i, 1], n, wide, lead, False)
-        hold_ends(wide, lead, n, dilations[i])
-        multiply(mixes[i], wide, lead, dilations[i], shifts[i, 0], 0, mixed)
-        halve_silu(mixed, none, n, narrow, 0)
-        multiply(outs[i], narrow, 0, 0, x, x.strides[0], x)
-        shift = shifts[i, 1]
+    for k in range(len(dilations)):
+        for i in range(notes):
+            begin = lead + i * (rows + 2 * lead)
+            halve_norm(x[i * rows : (i + 1) * rows], shift, norms[k, 0], norms[k, 1], n, wide, begin, False)
+            hold_ends(wide, begin, n, dilations[k])
+        multiply(mixes[k], wide, notes, lead, dilations[k], shifts[k, 0], 0, mixed)
+        for i in range(notes):
+            halve_silu(mixed[i * rows : (i + 1) * rows], none, n, narrow, i * rows)
+        multiply(outs[k], narrow, notes, 0, 0, x, x.strides[0], x)
+        shift = shifts[k, 1]
     return x, shift
 
 

@@ -101,7 +101,7 @@ def _installed(name: str) -> bool:
 class Halves:
     """`HarmonicNetwork` or `SpectralNetwork` over two exported graphs."""
 
-    single = False
+    together = 0
 
     def __init__(self, encoder: Path, decoder: Path, *, device: str = "auto", threads: int | None = None) -> None:
         self._encoder = session(encoder, device=device, threads=threads)

@@ -42,7 +42,7 @@ def pick_device(wanted: str) -> torch.device:
 class Halves:
     """`HarmonicNetwork` or `SpectralNetwork` over the network itself."""
 
-    single = False
+    together = 0
 
     def __init__(self, net: torch.nn.Module, weights: Path, *, device: str = "auto") -> None:
         """Raises BundleError for another network's weights."""
