@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dsp import timbre
+from ..dsp.lobes import Spectrum
 from ..dsp.partials import BANDS, HIGHEST, HOP, SLOTS, Partials
 from ..dsp.partials import RATE as SAMPLE_RATE
 from ..notes import Note
@@ -32,6 +33,10 @@ SPAN = 5
 """Code frames over which what is added to codes is smooth: what follows every frame is heard as a tremble, and as hiss."""
 EVEN = 4.0
 """What a dB costs by which a level changes otherwise from frame to frame than was heard, of what one costs by which it is off."""
+SEEN = 2.0
+"""What a dB costs by which the spectrum to be expected is off (`dsp.lobes`), of what one of a note's partials costs."""
+EVERY = 2
+"""Frames of which one is looked at for that, in turn."""
 HELD = 0.02
 """What the mean square of attack and sizes of fluctuation costs, of moving from where they were."""
 STRAYS = 0.2
@@ -64,7 +69,7 @@ def refined(codes: Floats, heard: Partials, note: Note, decoder: Differentiable,
         said, pull = decoder.decode(z, told, fast)
         first = said if first is None else first
         gone = z - start
-        grad = pull(loss.gradient(said, first)) + (gone - gone.mean(axis=0)) * np.float32(2 * NEAR / z.size)
+        grad = pull(loss.gradient(said, first, step % EVERY)) + (gone - gone.mean(axis=0)) * np.float32(2 * NEAR / z.size)
         grad = over.T @ (grad * (BOUND - z * z / BOUND))
         mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad**2
         size = RATE * min(1.0, 2 * (1 - (step - 1) / steps))
@@ -105,10 +110,11 @@ class _Loss:
         self.cuts = [slice(a, b) for a, b in itertools.pairwise([*cuts, timbre.OUT])]
         carries = np.clip((heard.level - self.low) / 30, 0.02, 1) * self.there
         carries *= self.frame / np.maximum(carries.sum(axis=1, keepdims=True), 1) * 10 ** ((heard.level - loudest) / 40)
+        self.spectrum = Spectrum(heard)
         self.strays = _strays(heard.level, carries) + _strays(heard.deviation[:, None], steady)
 
-    def gradient(self, said: Floats, first: Floats) -> Floats:
-        """Of the loss by what is said, (frames, OUT); `first`: what was said at the start."""
+    def gradient(self, said: Floats, first: Floats, turn: int) -> Floats:
+        """By what is said, (frames, OUT); `first`: what was said at the start; turn: which of EVERY frames are seen."""
         heard, frames = self.heard, np.float32(len(said))
         envelope, correction, offset, noise, deviation, levels, pitches, _ = (said[:, c] for c in self.cuts)
         out = np.empty_like(said)
@@ -122,18 +128,20 @@ class _Loss:
         course = np.sign(np.diff(np.maximum(level, self.low) - np.maximum(heard.level, self.low), axis=0)) * counts[1:] * EVEN
         by_level[1:] += course
         by_level[:-1] -= course
-        by_level *= 25 / frames
+        bands = noise * 25 - 110
+        seen, bent, filled = self.spectrum.gradient(level, np.clip(offset * 0.25, -0.5, 0.5), np.minimum(bands, -20), turn, EVERY)
+        by_level = by_level * np.float32(25 / frames) + seen * np.float32(25 * SEEN)
         out[:, self.cuts[0]], out[:, self.cuts[1]] = by_level @ self.grid, by_level
 
         astray = offset * 0.25 - heard.offset
         far = np.abs(astray)
         slope = 4 + 0.02 * 1731 / self.k * (far * 1731 / self.k < 100) + 0.5 * heard.f0 / 23.4 * (far * heard.f0 / 23.4 < 2)
-        out[:, self.cuts[2]] = np.sign(astray) * slope * self.sounding * (0.25 / frames)
+        out[:, self.cuts[2]] = np.sign(astray) * slope * self.sounding * (0.25 / frames) + bent * np.float32(0.25 * SEEN)
 
         hush = self.peak - 110
-        bands = noise * 25 - 110
         audible = np.clip((np.maximum(heard.noise, bands) - hush) / 30, 0.1, 1)
         out[:, self.cuts[3]] = np.sign(bands - np.maximum(heard.noise, hush)) * (bands > hush) * audible * (0.7 * 25 / noise.size)
+        out[:, self.cuts[3]] += filled * np.float32(25 * SEEN)
 
         off = deviation[:, 0] * 20 - heard.deviation
         out[:, self.cuts[4]] = (np.sign(off) * (np.abs(off) < 60) * self.steady * (0.2 * 20 / frames))[:, None]
