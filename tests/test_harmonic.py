@@ -86,7 +86,10 @@ def test_fluctuation_has_the_size_and_the_speed_that_were_said(wanted: tuple[flo
     assert 0.72 * wanted[0] < size < 0.85 * wanted[0], "some of what is said is doubt"
     assert step == pytest.approx(wanted[1], rel=0.15), "but not of how far levels go from frame to frame"
     assert stray.max() < 5.0, "beating adds to little more than its parts"
-    assert np.allclose(differences(note.deviation[:, None]), cents, rtol=0.25)
+    sway, change, bend = differences(note.deviation[:, None])
+    walks = 1 - wanted[1] ** 4 / (wanted[0] * wanted[2]) ** 2
+    assert sway == pytest.approx((1 - 0.4 * walks) * cents[0], rel=0.25), "nor is all that is said of pitch the sound's, if it walks"
+    assert np.allclose((change, bend), cents[1:], rtol=0.25)
     together = np.corrcoef(stray[:, 0], stray[:, 7])[0, 1]
     assert abs(together) < 0.2, "partials waver one by one"
 
@@ -116,6 +119,15 @@ def test_what_beats_dips_deeper_than_it_rises() -> None:
     level = np.zeros((1, 4), np.float32)
     _bend(np.array([[1e4, -1e4, 0.1]], np.float32), 1.0, level)
     assert level[0] == pytest.approx([5, -30, 0.1, 0], abs=2e-3), "however far it is drawn"
+
+
+def test_what_is_faint_beside_the_loudest_moves_less() -> None:
+    words = said(1000, level_sizes=sizes(1000, 2.5, 1.25, 1.75))
+    plain = differences(enliven(words, 220.0, np.random.default_rng(0)).level[:, 5:6] - words.level[:, 5:6])[0]
+    for under, share in ((29, 1.0), (40, 0.5), (51, 0.0)):
+        words.level[:, 5] = words.level.max() - under
+        stray = differences(enliven(words, 220.0, np.random.default_rng(0)).level[:, 5:6] - words.level[:, 5:6])[0]
+        assert stray == pytest.approx(share * plain, rel=0.15, abs=1e-3)
 
 
 @pytest.mark.parametrize("pitch", [28, 57, 96])
