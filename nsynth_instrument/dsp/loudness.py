@@ -51,22 +51,29 @@ def _loudest(audio, filters, n):  # type: ignore[no-untyped-def]
     stretch = steps * STEP
     padded = np.zeros(BEFORE + LANES * stretch, np.float32)
     padded[BEFORE : BEFORE + len(audio)] = audio
+    # All lanes' frames side by side, some at a time, so that they are in cache.
+    moments = np.empty((BEFORE + stretch, LANES), np.float32)
+    for first in range(0, len(moments), 64):
+        for k in range(LANES):
+            for t in range(first, min(first + 64, len(moments))):
+                moments[t, k] = padded[k * stretch + t]
     # What the filters remember, and the energy of a step, lane by lane in one array: LLVM sees that these are apart.
     state, energies = np.zeros(5 * LANES), np.empty((LANES, steps))
-    for t in range(BEFORE + stretch):
-        for k in range(LANES):
-            x = padded[k * stretch + t]
-            y = a0 * x + state[k]
-            state[k] = a1 * x - a3 * y + state[LANES + k]
-            state[LANES + k] = a2 * x - a4 * y
-            z = b0 * y + state[2 * LANES + k]
-            state[2 * LANES + k] = b1 * y - b3 * z + state[3 * LANES + k]
-            state[3 * LANES + k] = b2 * y - b4 * z
-            state[4 * LANES + k] += z * z
-        if (t + 1) % STEP == 0:
+    for step in range(len(moments) // STEP):
+        for t in range(step * STEP, (step + 1) * STEP):
+            here = moments[t]
             for k in range(LANES):
-                energies[k, max(t - BEFORE, 0) // STEP] = state[4 * LANES + k]
-                state[4 * LANES + k] = 0.0
+                x = here[k]
+                y = a0 * x + state[k]
+                state[k] = a1 * x - a3 * y + state[LANES + k]
+                state[LANES + k] = a2 * x - a4 * y
+                z = b0 * y + state[2 * LANES + k]
+                state[2 * LANES + k] = b1 * y - b3 * z + state[3 * LANES + k]
+                state[3 * LANES + k] = b2 * y - b4 * z
+                state[4 * LANES + k] += z * z
+        for k in range(LANES):
+            energies[k, max(step - BEFORE // STEP, 0)] = state[4 * LANES + k]
+            state[4 * LANES + k] = 0.0
     every = energies.reshape(-1)
     total = most = 0.0
     for i in range(len(every)):

@@ -33,12 +33,13 @@ WAY = ((0.0, 0, 0), (4.0, 127, 0), (8.0, 127, 127), (12.0, 0, 127), (16.0, 64, 6
 """Beat, CC1, CC2: round a square of positions. Along a line CC1 only rises."""
 
 
-def preview(folder: Path) -> audio.Audio:
+def preview(folder: Path, pack: SamplePack | None = None) -> audio.Audio:
     """The phrase as the engine plays it on the pack in `folder`: mono at the pack's rate, or at FASTEST if that is more.
 
-    Only the notes that the phrase asks for are read. Raises DataError or AudioError when the pack is not whole.
+    Only the notes that the phrase asks for are read; `pack` is the folder's, if that is known. Raises DataError or AudioError
+    when the pack is not whole.
     """
-    pack = SamplePack.load(folder)
+    pack = pack or SamplePack.load(folder)
     middle = _middle(pack)
     keys = {middle + up for _, _, up, _ in NOTES}
     zones = tuple(z for z in pack.zones if any(z.low_key <= k <= z.high_key for k in keys))
@@ -52,7 +53,7 @@ def preview(folder: Path) -> audio.Audio:
 def write_preview(folder: Path) -> Path:
     """Write the phrase as `preview.mp3` into the pack's folder."""
     pack = SamplePack.load(folder)
-    heard = preview(folder)
+    heard = preview(folder, pack)
     rate = min(pack.rate, FASTEST)
     with audio.whole(folder / PREVIEW) as part:
         part.write_bytes(audio.encode(audio.resample(heard, rate, FASTEST), FASTEST, kind="MP3"))
