@@ -60,7 +60,7 @@ class Spectrum:
         self.floor = np.float32(power.max() * 10 ** (-DEPTH / 10))
         self.count = max(int((power > self.floor).sum()), 1)
         self.target = 10 * np.log10(np.maximum(power, self.floor))
-        self.width = np.asarray(TONE + HISS * np.sqrt(noise / power), np.float32)
+        self.filled = noise / power
 
     def _placed(self, level: Floats, offset: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
         level, offset = (np.ascontiguousarray(x[:, : self.slots], np.float32) for x in (level, offset))
@@ -76,7 +76,7 @@ class Spectrum:
         by_level, by_offset, by_noise = (np.zeros((len(level), n), np.float32) for n in (SLOTS, SLOTS, BANDS))
         placed = self._placed(level, offset, noise)
         _pulls(
-            *placed, self.target, self.width, self.floor, _LOBE, _SLOPE, _BAND, _PART, _NOISE,
+            *placed, self.target, self.filled, self.floor, _LOBE, _SLOPE, _BAND, _PART, _NOISE,
             by_level, by_offset, by_noise, first, every,
         )  # fmt: skip
         share = np.float32(every / self.count)
@@ -106,7 +106,7 @@ def _powers(level, at, noise, lobe, band, part, gain, power, hiss):  # type: ign
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def _pulls(level, at, noise, target, width, floor, lobe, slope, band, part, gain, by_level, by_offset, by_noise, first, every):  # type: ignore[no-untyped-def]
+def _pulls(level, at, noise, target, filled, floor, lobe, slope, band, part, gain, by_level, by_offset, by_noise, first, every):  # type: ignore[no-untyped-def]
     wide()
     c = np.float32(np.log(10) / 10)
     power, hiss, pull = np.empty_like(target[0]), np.empty_like(target[0]), np.empty_like(target[0])
@@ -115,8 +115,10 @@ def _pulls(level, at, noise, target, width, floor, lobe, slope, band, part, gain
         for b in range(len(power)):
             pull[b] = 0
             if power[b] > floor:
-                pull[b] = np.tanh((np.log(power[b]) / c - target[t, b]) / width[t, b]) / power[b]
-                g = pull[b] * hiss[b]
+                width = np.float32(TONE) + np.float32(HISS) * np.sqrt(filled[t, b])
+                pull[b] = np.tanh((np.log(power[b]) / c - target[t, b]) / width) / power[b]
+                # Noise is not to stand in for tones: that is hiss.
+                g = pull[b] * hiss[b] * (filled[t, b] if pull[b] < 0 else np.float32(1))
                 by_noise[t, band[b]] += g * (1 - part[b])
                 by_noise[t, band[b] + 1] += g * part[b]
         for k in range(level.shape[1]):
