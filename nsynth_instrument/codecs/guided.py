@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle import Bundle
-from ..dsp import fading, guide, pqmf, residue, timbre
+from ..dsp import guide, pqmf, residue, timbre
 from ..dsp.additive import synthesise
+from ..dsp.hush import hushed
 from ..dsp.partials import Partials
 from ..notes import Note
 from . import Among, Kept
@@ -92,8 +93,8 @@ class GuidedCodec:
         def lead(row: int) -> tuple[Floats, Floats, Partials]:
             note, rng = notes[row], notes[row].rng(seed)
             partials = voiced(said[row], note, kept[row], loud[row], rng, temperature, courses.get(note))
-            known = sum(float(np.mean(k.weight)) * fading.quick(k.away) for k in kept[row])
-            partials = residue.hushed(partials, max(0.0, 1 - known))
+            if not kept[row]:
+                partials = hushed(partials)
             turns = turned(note, among[row], seed) if among else None
             sines = synthesise(partials, rng, noise=False, turned=turns)
             hiss = among[row].hiss(note, seed) if among else rng

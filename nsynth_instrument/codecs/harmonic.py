@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from ..bundle import Bundle
 from ..dsp import detail as details
-from ..dsp import keeping, levels, lockstep, recalling, timbre
+from ..dsp import keeping, levels, lockstep, recalling, timbre, tremor
 from ..dsp.additive import noise_bands, played, synthesise, tones
 from ..dsp.analysis import analyse, measure_f0
 from ..dsp.fluctuation import enliven
+from ..dsp.hush import hushed
 from ..dsp.partials import HOP, RATE, Partials, silenced
 from ..dsp.pitch import cents_off, thinness
 from ..notes import Note
@@ -212,11 +213,12 @@ def voiced(
 def spoken(
     said: timbre.Said, note: Note, kept: Sequence[Kept], loud: Floats | None, rng: np.random.Generator, temperature: float
 ) -> Partials:
-    """What was said with details added, at its level, and fluctuation of `temperature` drawn."""
+    """What was said with details added, at its level, and fluctuation of `temperature` drawn; beside a bank's notes hushed."""
     said = _detailed(said, note, kept)
     if loud is not None:
         said = levels.levelled(said, note.hz, loud)
-    return enliven(said, note.hz, rng, temperature)
+    partials = tremor.slowed(enliven(said, note.hz, rng, temperature))
+    return hushed(partials) if kept else partials
 
 
 def turned(note: Note, among: Among, seed: int) -> Doubles:

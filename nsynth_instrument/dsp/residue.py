@@ -8,7 +8,6 @@ within a band is its own; how loud they are over a quarter of a second is the fe
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -31,10 +30,6 @@ _ONSET = (20.0, 0.03)
 _MOST = 20.0
 """dB by which a band is raised at the most: where nothing was drawn, there is nothing to raise."""
 _LEAST = -60.0
-_HUSH = (-34.0, -42.0)
-"""dB re the note: a band said to be under the first is put under the second, if it is not already; within 3 dB the one turns into
-the other. Codes say noise wrong by some dB, and what is 40 dB under a note is as good as silent (`hiss.CLEAN`): of 121 notes 69
-had no hiss where the recording has none, so 80 have, for 0.03 dB of log-spectral distance. What lies lower stays as it is."""
 
 
 @cache
@@ -56,19 +51,6 @@ def _overlap(frames: int) -> Floats:
     out = np.zeros(frames * HOP + _SIZE, np.float32)
     overlap_add(np.tile(window, (frames, 1)), window, out)
     return out[_SIZE // 2 : -_SIZE // 2]
-
-
-def hushed(note: Partials, doubt: float = 1.0) -> Partials:
-    """The same note; where its noise would hardly be heard beside it, a quarter of a second around, it is not.
-
-    doubt: the share of that, 0 where the noise is known and not guessed by codes.
-    """
-    power = np.where(note.level > SILENCE + 1, 0.5 * 10 ** (note.level / 10), 0)[:, : slots_for(note.f0)].sum(axis=1)
-    width = np.diff(BAND_EDGES)
-    power = scipy.ndimage.uniform_filter1d(power + 10 ** (note.noise / 10) @ width, 4 * _NEAR + 1, mode="nearest")
-    beside = note.noise + 10 * np.log10(width / np.maximum(power, 1e-14)[:, None])
-    down = np.where(beside < _HUSH[0], np.clip(beside - _HUSH[1], 0, 3 * (_HUSH[0] - beside)), 0)
-    return replace(note, noise=np.asarray(note.noise - doubt * down, dtype=np.float32))
 
 
 def allowed(note: Partials) -> Floats:
