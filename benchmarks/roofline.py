@@ -48,7 +48,7 @@ def main() -> None:
                 axis.annotate(
                     f"{r['batch']:.0f}", (r["intensity"], r["gmacs"]), xytext=(3, -9), textcoords="offset points", fontsize=6
                 )
-        axis.set(title=title, xlabel="multiply-adds a byte", xlim=(0.2, 2000), ylim=(0.1, 900))
+        axis.set(title=title, xlabel="multiply-adds a byte", xlim=(0.2, 2000), ylim=(0.1, 2000))
         axis.grid(True, which="major", color="0.92")
         axis.legend(fontsize=8, loc="lower right")
     axes[0].set_ylabel("G multiply-adds/s, two cores; numbers are notes at once")
