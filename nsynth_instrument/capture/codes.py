@@ -25,7 +25,7 @@ NSYNTH = 3.0
 BLEND = RATE // 50
 """Frames of a crossfade."""
 FEW = 32
-"""Notes up to which codes are refined, two seconds of work each; of more, neighbours say what codes leave out."""
+"""Notes up to which codes are refined, up to five seconds of work each; of more, neighbours say what codes leave out."""
 DAMPED = RATE // 4
 """Frames in which a note that rings longer than the others is faded once it is let go."""
 
