@@ -78,7 +78,7 @@ class Codec(Protocol):
         ...
 
     def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
-        """Codes near those of `encode` of which the decoder says more nearly what these notes are; up to five seconds of work a note."""
+        """Codes near those of `encode` of which the decoder says more nearly what these notes are; up to five seconds a note."""
         ...
 
     def detail(
