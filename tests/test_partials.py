@@ -7,7 +7,7 @@ import pytest
 
 from nsynth_instrument.dsp import partials
 from nsynth_instrument.dsp.additive import noise_bands, synthesise, tones
-from nsynth_instrument.dsp.analysis import analyse, measure_f0
+from nsynth_instrument.dsp.analysis import SKIRTS, _peaks, _spectra, analyse, measure_f0
 from nsynth_instrument.dsp.curves import cosine, exp2, log
 from nsynth_instrument.dsp.distance import log_spectral_distance
 from nsynth_instrument.dsp.normal import LANES, _uniform, normal
@@ -60,6 +60,26 @@ def test_noise_is_neither_a_tremolo_nor_later_than_it_sounds() -> None:
     after = slice(round(1.09 * RATE / HOP), round(1.14 * RATE / HOP))
     long, both = (analyse(burst, 45, noise_periods=p).noise[after, 20:].mean() for p in ((40.0,), (16.0, 40.0)))
     assert both < long - 3
+
+
+def test_a_partial_at_the_edge_of_a_slot_is_heard_by_one() -> None:
+    """By both, the copy in the other slot, as loud, would beat with it."""
+    f0 = hz(45)
+    sound = tone(f0, [0.3, 0.2, 0.1]) + (0.1 * np.sin(2 * np.pi * 20.4 * f0 * SECONDS)).astype(np.float32)
+    note, middle = analyse(sound, 45, f0=f0), slice(60, 190)
+    level = note.level[middle, 19:21].mean(axis=0)
+    assert level[0] == pytest.approx(-20, abs=0.2)
+    assert level[1] < -45
+    assert note.offset[middle, 19].mean() == pytest.approx(0.4, abs=0.01)
+
+
+def test_noise_is_heard_by_every_slot() -> None:
+    sound = 0.05 * np.random.default_rng(0).standard_normal(len(SECONDS), dtype=np.float32) + tone(hz(45), [0.3])
+    spectra, size, share = _spectra(sound, 250, HOP, 4 * RATE / hz(45), 1024)
+    _, _, skirt = _peaks(spectra, size, share, hz(45), np.zeros((250, 150), np.bool_))
+    often = np.lib.stride_tricks.sliding_window_view(skirt[:, 2:], SKIRTS[0], axis=0).mean(axis=2) > SKIRTS[1]
+    assert skirt.mean() > 0.1
+    assert often.mean() < 0.001
 
 
 def test_silence_before_the_window_does_not_halve_the_onset() -> None:

@@ -17,10 +17,12 @@ from ..dsp import detail as details
 from ..dsp import keeping, levels, lockstep, recalling, timbre, tremor
 from ..dsp.additive import noise_bands, played, synthesise, tones
 from ..dsp.analysis import analyse, measure_f0
+from ..dsp.cosines import Bytes
 from ..dsp.fluctuation import enliven
 from ..dsp.hush import hushed
 from ..dsp.partials import HOP, RATE, Partials, silenced
 from ..dsp.pitch import cents_off, thinness
+from ..dsp.quiet import quieted
 from ..notes import Note
 from . import Among, Kept, Mixed
 from .refine import Differentiable, refined
@@ -31,6 +33,8 @@ Doubles = npt.NDArray[np.float64]
 SIGNS = 1 << 20
 """Part of a note's random streams that says which way its partials turn along the second axis of a square."""
 
+HEARD = 1 << 21
+"""The same, that are drawn when a note is made to be heard before it is kept."""
 RECALLED = 24
 """Details that are at hand: those of a key of four sounds, each between two keys and three velocities; half a megabyte each."""
 EXACT = 0.25
@@ -111,9 +115,9 @@ class HarmonicCodec:
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:
         """See `Codec.detail`."""
-        features = self.analyse(audio, notes)
-        said = self.features(codes, notes)
-        return keeping.stack([keeping.keep(f, s) for f, s in zip(features, said, strict=True)])
+        with ThreadPoolExecutor(self.threads) as pool:
+            kept = pool.map(_kept, self.analyse(audio, notes), audio, notes, self.features(codes, notes))
+            return keeping.stack(list(kept))
 
     def features(self, codes: Sequence[Floats], notes: Sequence[Note], *, release: float | None = None) -> list[timbre.Said]:
         """What the network says of each note; `release` in s, by default 1 s before the end (NSynth's notes)."""
@@ -224,6 +228,19 @@ def spoken(
 def turned(note: Note, among: Among, seed: int) -> Doubles:
     """Turns (SLOTS,) by which a position's partials begin later; see `lockstep.turns`."""
     return lockstep.turns(among.place, note.rng(seed, part=SIGNS))
+
+
+def _kept(features: Partials, audio: Floats, note: Note, said: timbre.Said) -> dict[str, Bytes]:
+    """What is kept of a note of which `said` was said, so that it hisses no more than its recording."""
+
+    def made(tried: Partials) -> tuple[Floats, Floats]:
+        found, rng = Kept(keeping.stack([keeping.keep(tried, said)]), 0), note.rng(0, part=HEARD)
+        partials = voiced(said, note, [found], None, rng, 1.0)
+        phase = rng.random((partials.level.shape[1],))
+        hiss = noise_bands(partials.noise, rng)
+        return played(partials, phase, hiss), played(partials, phase, None)
+
+    return keeping.keep(quieted(features, np.asarray(audio, np.float32), note.pitch, made), said)
 
 
 def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Said:

@@ -12,9 +12,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+import scipy.ndimage
 
 from ..notes import hz
 from .partials import ATTACK, BAND_EDGES, HIGHEST, HOP, PIECES, QUIETEST, RATE, SILENCE, SLOTS, Floats, Partials, slots_for
+
+SKIRTS = (31, 0.8)
+"""Frames, and the share of those around one in which a slot hears another slot's partial, from which on that is a partial."""
 
 
 def analyse(
@@ -33,7 +37,10 @@ def analyse(
         f0 = measure_f0(audio, pitch)
     slots = slots_for(f0)
     spectra, size, share = _spectra(audio, frames, HOP, sine_periods * RATE / f0, 1024)
-    amplitude, frequency = _peaks(spectra, size, share, f0, slots)
+    amplitude, frequency, skirt = _peaks(spectra, size, share, f0, np.zeros((frames, slots), np.bool_))
+    # Heard by two slots, a partial near the edge between them is two that beat; of noise, which does so now and then, all counts.
+    often = scipy.ndimage.uniform_filter1d(skirt.astype(np.float32), SKIRTS[0], axis=0, mode="nearest")
+    amplitude, frequency, _ = _peaks(spectra, size, share, f0, often > SKIRTS[1])
     # Of high notes the windows are one.
     found = [_noise(audio, frames, f0, n) for n in {_size(periods * RATE / f0, 2048) for periods in noise_periods}]
     density, above = np.minimum.reduce([d for d, _ in found]), found[0][1]
@@ -85,7 +92,7 @@ def measure_f0(audio: Floats, pitch: float, *, within: float = 80.0, step: int =
     nominal = hz(pitch)
     count = max(1, min(10, int(HIGHEST / nominal)))
     spectra, size, share = _spectra(audio, -(-len(audio) // step), step, 12 * RATE / nominal, 4096)
-    amplitude, frequency = _peaks(spectra, size, share, nominal, count)
+    amplitude, frequency, _ = _peaks(spectra, size, share, nominal, np.zeros((len(spectra), count), np.bool_))
     k = np.arange(1, count + 1)
     cents = 1200 * np.log2(np.maximum(frequency, 1) / (k * nominal))
     weight = amplitude.astype(np.float64) ** 2 / np.sqrt(k) * (np.abs(cents) < within)
@@ -132,35 +139,49 @@ def _spectra(
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def _peaks(spectra, size, share, f0, slots):  # type: ignore[no-untyped-def]
-    """Amplitude and reassigned frequency (Hz) of the highest Hann-windowed bin in each slot.
+def _peaks(spectra, size, share, f0, own):  # type: ignore[no-untyped-def]
+    """Amplitude and reassigned frequency (Hz) of the highest Hann-windowed bin in each slot, and whether it is a skirt, of a
+    partial beyond the slot; where own (frames, slots) asks for it, of the highest that is none.
 
     A Hann window and its derivative are sums of three shifted rectangles, so one unwindowed transform gives both.
     """
     frames, bins = spectra.shape
+    slots = own.shape[1]
     amplitude = np.empty((frames, slots), np.float32)
     frequency = np.empty((frames, slots), np.float32)
-    power = np.empty(bins, np.float32)
+    skirt = np.zeros((frames, slots), np.bool_)
+    power = np.zeros(bins, np.float32)
     width = f0 * size / 48000.0
     last = min(bins - 2, math.ceil((slots + 0.5) * width))
     for t in range(frames):
         r = spectra[t]
-        first = max(1, math.ceil(0.5 * width))
-        for b in range(first, last + 1):
+        first = max(1, math.ceil(0.5 * width) - 1)
+        for b in range(first, min(bins - 2, last + 1) + 1):
             re = 0.5 * r[b].real - 0.25 * (r[b - 1].real + r[b + 1].real)
             im = 0.5 * r[b].imag - 0.25 * (r[b - 1].imag + r[b + 1].imag)
             power[b] = re * re + im * im
         for k in range(slots):
             low = max(1, math.ceil((k + 0.5) * width))
             high = min(last + 1, math.ceil((k + 1.5) * width))
-            best = low
-            for b in range(low + 1, high):
-                if power[b] > power[best]:
-                    best = b
             if low >= high:
                 amplitude[t, k] = 0.0
                 frequency[t, k] = (k + 1) * f0
                 continue
+            best, least, peak = low, low, -1
+            for b in range(low, high):
+                if power[b] > power[best]:
+                    best = b
+                if power[b] < power[least]:
+                    least = b
+                if power[b] >= max(power[b - 1], power[b + 1]) and (peak < 0 or power[b] > power[peak]):
+                    peak = b
+            skirt[t, k] = best != peak
+            if own[t, k] and peak < 0:  # nothing is there: no more than in the slot's quietest bin
+                amplitude[t, k] = 4.0 * math.sqrt(power[least]) / size / share[t]
+                frequency[t, k] = least * 48000.0 / size
+                continue
+            if own[t, k]:
+                best = peak
             p = max(power[best], np.float32(1e-20))
             x = np.float32(0.5) * r[best] - np.float32(0.25) * (r[best - 1] + r[best + 1])
             # d/dn of the window: (pi / N) (R[b-1] - R[b+1]) / 2i
@@ -177,7 +198,7 @@ def _peaks(spectra, size, share, f0, slots):  # type: ignore[no-untyped-def]
                 gain = math.sin(math.pi * shift) / (math.pi * shift) / (1 - shift * shift)
             amplitude[t, k] = 4.0 * math.sqrt(p) / size / gain / share[t]
             frequency[t, k] = (best + shift) * 48000.0 / size
-    return amplitude, frequency
+    return amplitude, frequency, skirt
 
 
 def _noise(audio: Floats, frames: int, f0: float, size: int) -> tuple[Floats, int]:

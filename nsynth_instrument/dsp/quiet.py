@@ -1,0 +1,77 @@
+"""A recording's features, changed until what is made of them has no noise between partials where the recording has none.
+
+Analysis-by-synthesis: what features say of noise, and noise that partials make which jump in level or frequency, is heard once
+they sound. `hiss` tells both from the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from .hiss import CLEAN, FROM, TO, floors
+from .partials import BAND_EDGES, QUIETEST, RATE, SILENCE, Floats, Partials, slots_for
+
+GOAL = CLEAN - 1.5
+"""dB re the note; noise drawn anew is up to 1 dB louder in a band."""
+TRIES = 10
+_STILL = ((5, 1), (9, 1), (17, 1), (17, 3), (33, 5), (33, 9), (65, 17), (65, 33))
+"""Frames over which offsets and levels of partials that make noise are smoothed, from try to try: chirps are noise sooner than
+beats are."""
+_ONSET = 12
+"""Frames that stay as they are."""
+
+Made = Callable[[Partials], tuple[Floats, Floats]]
+"""Audio of features at RATE, and of their partials alone."""
+
+
+def quieted(note: Partials, audio: Floats, pitch: float, made: Made) -> Partials:
+    """The note as it is, or changed where `made` hisses and its recording `audio` (at RATE, key near MIDI `pitch`) does not."""
+    clean = floors(audio, pitch) <= CLEAN
+    best, least = note, np.inf
+    tried, noise, stage = note, note.noise.copy(), np.zeros(slots_for(note.f0), np.intp)
+    for _ in range(TRIES):
+        whole, tones = made(tried)
+        here, still = floors(whole, pitch), floors(tones, pitch) + 20 * np.log10(_rms(tones) / _rms(whole))
+        worst = float(here[clean].max()) if clean.any() else -np.inf
+        if worst < least - 0.1:
+            best, least = tried, worst
+        over = clean & (here > GOAL + 0.3)
+        if not over.any():
+            break
+        goal, of_tones = 10 ** (GOAL / 10), 10 ** (still / 10)
+        room, of_noise = goal - of_tones, np.maximum(10 ** (here / 10) - of_tones, 1e-9)
+        noisy = over & (room > 0.2 * goal)
+        noise[:, noisy] -= np.clip(15 * np.log10(of_noise[noisy] / room[noisy]), 0.7, 12)
+        noise[:, over & ~noisy & (of_noise > 0.3 * goal)] -= 3
+        for band in np.flatnonzero(over & ~noisy):
+            low, high = BAND_EDGES[band] / note.f0 - 1.5, BAND_EDGES[band + 1] / note.f0 + 0.5
+            stage[max(0, int(low)) : int(np.ceil(high))] += 1
+        tried = replace(note, noise=np.maximum(noise, QUIETEST))
+        for n in np.unique(stage[stage > 0]):
+            tried = _stilled(tried, np.flatnonzero(stage == n), *_STILL[min(n, len(_STILL)) - 1])
+    return best
+
+
+def _rms(audio: Floats) -> float:
+    """Of what `floors` looks at."""
+    return float(np.sqrt(np.mean(np.square(audio[int(FROM * RATE) : int(TO * RATE)], dtype=np.float64)))) + 1e-12
+
+
+def _stilled(note: Partials, slots: npt.NDArray[np.intp], bends: int, swings: int) -> Partials:
+    """The same with moving means of slots' offsets, by power, over `bends` frames, and of their levels in dB over `swings`."""
+    level, offset = note.level.copy(), note.offset.copy()
+    here = level[:, slots]
+    power = np.asarray(10 ** (here / 10) + 1e-14, np.float32)
+
+    def mean(of: Floats, frames: int) -> Floats:
+        return np.asarray(scipy.ndimage.uniform_filter1d(of, frames, axis=0, mode="nearest"), dtype=np.float32)
+
+    offset[_ONSET:, slots] = (mean(offset[:, slots] * power, bends) / mean(power, bends))[_ONSET:]
+    sounds = here > SILENCE + 1
+    level[_ONSET:, slots] = np.where(sounds, mean(np.maximum(here, SILENCE + 10), swings), here)[_ONSET:]
+    return replace(note, level=level, offset=offset)
