@@ -12,7 +12,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.ndimage
 
 from ..notes import hz
 from .partials import ATTACK, BAND_EDGES, HIGHEST, HOP, PIECES, QUIETEST, RATE, SILENCE, SLOTS, Floats, Partials, slots_for
@@ -31,6 +30,8 @@ def analyse(
     at least 1024 samples for sines (2048 for noise). What swells or trembles counts as noise in a short window, what begins
     or ends in a long one: noise is the least that windows of several lengths find.
     """
+    import scipy.ndimage  # a quarter of a second, which playing does not need
+
     audio = np.ascontiguousarray(audio, dtype=np.float32)
     frames = -(-len(audio) // HOP)
     if f0 is None:

@@ -11,14 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 from .hiss import CLEAN, FROM, TO, floors
 from .partials import BAND_EDGES, QUIETEST, RATE, SILENCE, Floats, Partials, slots_for
 
-GOAL = CLEAN - 1.5
+GOAL = CLEAN - 2.0
 """dB re the note; noise drawn anew is up to 1 dB louder in a band."""
-TRIES = 10
+TRIES = 12
 _STILL = ((5, 1), (9, 1), (17, 1), (17, 3), (33, 5), (33, 9), (65, 17), (65, 33))
 """Frames over which offsets and levels of partials that make noise are smoothed, from try to try: chirps are noise sooner than
 beats are."""
@@ -37,17 +36,20 @@ def quieted(note: Partials, audio: Floats, pitch: float, made: Made) -> Partials
     for _ in range(TRIES):
         whole, tones = made(tried)
         here, still = floors(whole, pitch), floors(tones, pitch) + 20 * np.log10(_rms(tones) / _rms(whole))
-        worst = float(here[clean].max()) if clean.any() else -np.inf
-        if worst < least - 0.1:
-            best, least = tried, worst
         over = clean & (here > GOAL + 0.3)
+        amiss = float((here[over] - GOAL).sum())
+        if amiss < least:
+            best, least = tried, amiss
         if not over.any():
             break
         goal, of_tones = 10 ** (GOAL / 10), 10 ** (still / 10)
         room, of_noise = goal - of_tones, np.maximum(10 ** (here / 10) - of_tones, 1e-9)
         noisy = over & (room > 0.2 * goal)
-        noise[:, noisy] -= np.clip(15 * np.log10(of_noise[noisy] / room[noisy]), 0.7, 12)
-        noise[:, over & ~noisy & (of_noise > 0.3 * goal)] -= 3
+        less = np.where(noisy, np.clip(15 * np.log10(of_noise / np.maximum(room, 1e-9)), 0.7, 12), 0)
+        less[over & ~noisy & (of_noise > 0.3 * goal)] = 3
+        # Between bands noise is interpolated, and a band may be narrower than a bin.
+        beside = np.maximum(np.append(less[1:], 0), np.insert(less[:-1], 0, 0))
+        noise -= np.where(clean, np.maximum(less, 0.6 * beside), 0).astype(np.float32)
         for band in np.flatnonzero(over & ~noisy):
             low, high = BAND_EDGES[band] / note.f0 - 1.5, BAND_EDGES[band + 1] / note.f0 + 0.5
             stage[max(0, int(low)) : int(np.ceil(high))] += 1
@@ -64,6 +66,8 @@ def _rms(audio: Floats) -> float:
 
 def _stilled(note: Partials, slots: npt.NDArray[np.intp], bends: int, swings: int) -> Partials:
     """The same with moving means of slots' offsets, by power, over `bends` frames, and of their levels in dB over `swings`."""
+    import scipy.ndimage  # as in `analysis`
+
     level, offset = note.level.copy(), note.offset.copy()
     here = level[:, slots]
     power = np.asarray(10 ** (here / 10) + 1e-14, np.float32)
