@@ -3,8 +3,8 @@
 What a sound's colour is beside what the network says, harmonic by harmonic, is the instrument's and holds for octaves; how a
 partial trembles is that one note's and holds for no other. Measured by least squares on 800 pairs of notes, same preset and
 velocity, of 31 presets that the network had not heard: what it did not say of the one from what it did not say of the other.
-Refined codes say more of it, for all keys: from three semitones on shares are 0.6 of that (0.4 of a familiar colour, 0.3 of offsets), by
-the distance of 240 notes of another recording three semitones away, 420 of any two to six away, and 96 an octave away.
+Refined codes say more of it, for all keys: from three semitones on shares are 0.6 of that (0.4 of a familiar colour, 0.3 of
+offsets), by the distance of 240 notes of another recording three semitones away, 420 of any two to six away, and 96 an octave.
 A colour far from what the network says is of a sound that it does not know, and holds the better; what it says of such a sound's
 other keys is no better than that they have the same colour.
 """
