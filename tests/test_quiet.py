@@ -41,6 +41,15 @@ def test_a_note_that_does_not_hiss_stays_as_it_is(recording: np.ndarray) -> None
     assert quieted(note, recording, PITCH, made) is note
 
 
+@pytest.mark.parametrize("seconds", [0.03, 0.12, 0.6, 1.0])
+def test_short_notes_and_silence_are_kept(recording: np.ndarray, seconds: float) -> None:
+    short = recording[: round(seconds * RATE)]
+    note = analyse(short, PITCH)
+    assert len(quieted(note, short, PITCH, made)) == len(note)
+    nothing = analyse(0 * short, PITCH)
+    assert quieted(nothing, 0 * short, PITCH, made) is nothing
+
+
 def test_noise_that_is_said_too_loud_is_said_as_it_was(recording: np.ndarray) -> None:
     note = analyse(recording, PITCH)
     band = int(np.searchsorted(BAND_CENTRES, 4000))

@@ -18,6 +18,8 @@ from .partials import BAND_EDGES, QUIETEST, RATE, SILENCE, Floats, Partials, slo
 GOAL = CLEAN - 2.0
 """dB re the note; noise drawn anew is up to 1 dB louder in a band."""
 TRIES = 12
+SHORTEST = 0.5
+"""s of a recording."""
 _STILL = ((5, 1), (9, 1), (17, 1), (17, 3), (33, 5), (33, 9), (65, 17), (65, 33))
 """Frames over which offsets and levels of partials that make noise are smoothed, from try to try: chirps are noise sooner than
 beats are."""
@@ -29,7 +31,12 @@ Made = Callable[[Partials], tuple[Floats, Floats]]
 
 
 def quieted(note: Partials, audio: Floats, pitch: float, made: Made) -> Partials:
-    """The note as it is, or changed where `made` hisses and its recording `audio` (at RATE, key near MIDI `pitch`) does not."""
+    """The note as it is, or changed where `made` hisses and its recording `audio` (at RATE, key near MIDI `pitch`) does not.
+
+    What is shorter than half a second stays as it is: nothing is held then.
+    """
+    if len(audio) < SHORTEST * RATE:
+        return note
     clean = floors(audio, pitch) <= CLEAN
     best, least = note, np.inf
     tried, noise, stage = note, note.noise.copy(), np.zeros(slots_for(note.f0), np.intp)
