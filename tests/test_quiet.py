@@ -82,3 +82,14 @@ def test_a_partial_that_jumps_comes_to_rest(recording: np.ndarray) -> None:
     assert hiss(recording, again(quiet), PITCH) <= CLEAN
     np.testing.assert_array_equal(quiet.level[:12], note.level[:12])
     np.testing.assert_array_equal(quiet.offset[:, :3], note.offset[:, :3])
+
+
+def test_a_course_of_pitch_is_smoothed_last(recording: np.ndarray) -> None:
+    note = analyse(recording, PITCH)
+    course = note.deviation + np.random.default_rng(5).normal(0, 25, len(note)).astype(np.float32)
+    unsteady = replace(note, deviation=course)
+    assert hiss(recording, again(unsteady), PITCH) > CLEAN + 3
+    quiet = quieted(unsteady, recording, PITCH, made)
+    assert hiss(recording, again(quiet), PITCH) < CLEAN + 1
+    np.testing.assert_array_equal(unsteady.deviation, course)
+    np.testing.assert_array_equal(quiet.deviation[:12], course[:12])

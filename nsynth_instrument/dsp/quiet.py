@@ -20,9 +20,9 @@ GOAL = CLEAN - 2.0
 TRIES = 12
 SHORTEST = 0.5
 """s of a recording."""
-_STILL = ((5, 1), (9, 1), (17, 1), (17, 3), (33, 5), (33, 9), (65, 17), (65, 33))
-"""Frames over which offsets and levels of partials that make noise are smoothed, from try to try: chirps are noise sooner than
-beats are."""
+_STILL = ((5, 1, 1), (9, 1, 1), (17, 1, 1), (17, 3, 1), (33, 5, 5), (33, 9, 9), (65, 17, 17), (65, 33, 33))
+"""Frames over which offsets and levels of partials that make noise are smoothed, and the course of pitch, from try to try: chirps
+are noise sooner than beats are, and a vibrato seldom is."""
 _ONSET = 12
 """Frames that stay as they are."""
 
@@ -62,7 +62,10 @@ def quieted(note: Partials, audio: Floats, pitch: float, made: Made) -> Partials
             stage[max(0, int(low)) : int(np.ceil(high))] += 1
         tried = replace(note, noise=np.maximum(noise, QUIETEST))
         for n in np.unique(stage[stage > 0]):
-            tried = _stilled(tried, np.flatnonzero(stage == n), *_STILL[min(n, len(_STILL)) - 1])
+            bends, swings, course = _STILL[min(n, len(_STILL)) - 1]
+            tried = _stilled(tried, np.flatnonzero(stage == n), bends, swings)
+        if stage.any():
+            tried.deviation[_ONSET:] = _mean(note.deviation, course)[_ONSET:]
     return best
 
 
@@ -73,16 +76,17 @@ def _rms(audio: Floats) -> float:
 
 def _stilled(note: Partials, slots: npt.NDArray[np.intp], bends: int, swings: int) -> Partials:
     """The same with moving means of slots' offsets, by power, over `bends` frames, and of their levels in dB over `swings`."""
-    import scipy.ndimage  # as in `analysis`
-
     level, offset = note.level.copy(), note.offset.copy()
     here = level[:, slots]
     power = np.asarray(10 ** (here / 10) + 1e-14, np.float32)
-
-    def mean(of: Floats, frames: int) -> Floats:
-        return np.asarray(scipy.ndimage.uniform_filter1d(of, frames, axis=0, mode="nearest"), dtype=np.float32)
-
-    offset[_ONSET:, slots] = (mean(offset[:, slots] * power, bends) / mean(power, bends))[_ONSET:]
+    offset[_ONSET:, slots] = (_mean(offset[:, slots] * power, bends) / _mean(power, bends))[_ONSET:]
     sounds = here > SILENCE + 1
-    level[_ONSET:, slots] = np.where(sounds, mean(np.maximum(here, SILENCE + 10), swings), here)[_ONSET:]
-    return replace(note, level=level, offset=offset)
+    level[_ONSET:, slots] = np.where(sounds, _mean(np.maximum(here, SILENCE + 10), swings), here)[_ONSET:]
+    return replace(note, level=level, offset=offset, deviation=note.deviation.copy())
+
+
+def _mean(of: Floats, frames: int) -> Floats:
+    """Moving mean over the first axis; ends are held."""
+    import scipy.ndimage  # as in `analysis`
+
+    return np.asarray(scipy.ndimage.uniform_filter1d(of, frames, axis=0, mode="nearest"), dtype=np.float32)
