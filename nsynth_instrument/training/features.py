@@ -27,7 +27,7 @@ from ..notes import hz
 from ..progress import Passed
 from .kept import kept, nobody, room
 
-VERSION = 3
+VERSION = 4
 PARTS = ("level", "offset", "noise", "deviation", "attack")
 FRAMES = 500
 """Of a 4 s note."""
