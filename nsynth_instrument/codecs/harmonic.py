@@ -42,6 +42,10 @@ EXACT = 0.25
 STRIDES = (1.0, 0.7, 0.5, 0.85, 0.35, 1.2, 0.6, -0.4, 0.15)
 """Of what the best try is off, taken off in the next: one stride leads some back and forth between two wrong pitches."""
 
+WHOLE, WILD = (0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, -0.5, -1.0), 1.0
+"""Of what a note is off at first, taken off where all strides leave more cents than the latter: what trembles so much does not
+tell in one place how far it is from another."""
+
 
 class HarmonicNetwork(Protocol):
     """The two halves of the network on some runtime; shapes as in `nets.harmonic.Harmonic`.
@@ -299,11 +303,11 @@ def exact(note: Partials, pitch: float, rng: np.random.Generator) -> Floats:
     phase = rng.random((note.level.shape[1],))
     noise = noise_bands(note.noise, rng)
     best, shift = played(note, phase, noise), 0.0
-    off = cents_off(best, RATE, pitch)
-    for stride in STRIDES:
-        if not abs(off) > EXACT:  # in tune, or no pitch to be told
+    first = off = cents_off(best, RATE, pitch)
+    for stride, enough in (*((s, EXACT) for s in STRIDES), *((w, WILD) for w in WHOLE)):
+        if not abs(off) > enough:  # in tune, or no pitch to be told
             break
-        moved = shift - stride * off
+        moved = shift - stride * off if enough == EXACT else -stride * first
         audio = played(replace(note, deviation=note.deviation + np.float32(moved)), phase, noise)
         there = cents_off(audio, RATE, pitch)
         if abs(there) < abs(off):
