@@ -32,16 +32,15 @@ Doubles = npt.NDArray[np.float64]
 
 SIGNS = 1 << 20
 """Part of a note's random streams that says which way its partials turn along the second axis of a square."""
-
 HEARD = 1 << 21
-"""The same, that are drawn when a note is made to be heard before it is kept."""
+"""Part of them by which a note is made to be heard before it is kept."""
+
 RECALLED = 24
 """Details that are at hand: those of a key of four sounds, each between two keys and three velocities; half a megabyte each."""
 EXACT = 0.25
 """Cents by which a note may be off."""
 STRIDES = (1.0, 0.7, 0.5, 0.85, 0.35, 1.2, 0.6, -0.4, 0.15)
 """Of what the best try is off, taken off in the next: one stride leads some back and forth between two wrong pitches."""
-
 WHOLE, WILD = (0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, -0.5, -1.0), 1.0
 """Of what a note is off at first, taken off where all strides leave more cents than the latter: what trembles so much does not
 tell in one place how far it is from another."""

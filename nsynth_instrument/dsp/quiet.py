@@ -42,14 +42,14 @@ def quieted(note: Partials, audio: Floats, pitch: float, made: Made) -> Partials
     tried, noise, stage = note, note.noise.copy(), np.zeros(slots_for(note.f0), np.intp)
     for _ in range(TRIES):
         whole, tones = made(tried)
-        here, still = floors(whole, pitch), floors(tones, pitch) + 20 * np.log10(_rms(tones) / _rms(whole))
+        here = floors(whole, pitch)
         over = clean & (here > GOAL + 0.3)
         amiss = float((here[over] - GOAL).sum())
         if amiss < least:
             best, least = tried, amiss
         if not over.any():
             break
-        goal, of_tones = 10 ** (GOAL / 10), 10 ** (still / 10)
+        goal, of_tones = 10 ** (GOAL / 10), 10 ** (floors(tones, pitch) / 10) * (_rms(tones) / _rms(whole)) ** 2
         room, of_noise = goal - of_tones, np.maximum(10 ** (here / 10) - of_tones, 1e-9)
         noisy = over & (room > 0.2 * goal)
         less = np.where(noisy, np.clip(15 * np.log10(of_noise / np.maximum(room, 1e-9)), 0.7, 12), 0)
