@@ -59,6 +59,16 @@ def test_jitter_and_vibrato_grow_with_what_they_measure() -> None:
     assert choir.jitter > 10 * still.jitter
 
 
+def test_what_nobody_hears_is_no_movement() -> None:
+    """A stroke that dies away into a recording's silence, which goes up and down as noise does."""
+    t = np.arange(4 * RATE) / RATE
+    struck = (steady(440.0, RATE, 4.0) * 10 ** (-60 * t / 20)).astype(np.float32)
+    silence = np.random.default_rng(0).normal(0, 1e-6, len(t)).astype(np.float32)
+    assert movement(struck + silence, 69).jitter == pytest.approx(60 / 125, rel=0.1), "it falls by 60 dB a second, and no more"
+    soon = (steady(440.0, RATE, 4.0) * 10 ** (-200 * t / 20)).astype(np.float32)
+    assert movement(soon + silence, 69).jitter == 0, "it was over before it would be held"
+
+
 def ensemble() -> np.ndarray:
     """Three players of one note, each a little out of tune."""
     players = [steady(440 * 2 ** (c / 1200), RATE, 4.0) for c in (-9, 1, 7)]

@@ -185,7 +185,8 @@ class HarmonicCodec:
 
         def one(note: Note, mixed: Sequence[Mixed], words: Sequence[timbre.Said]) -> Doubles:
             rngs = [note.rng(seed) for _ in mixed]
-            found = [spoken(w, note, m.detail, m.level, r, temperature) for w, m, r in zip(words, mixed, rngs, strict=True)]
+            each = zip(words, mixed, rngs, strict=True)
+            found = [spoken(w, note, m.detail, m.level, r, temperature, alone=False) for w, m, r in each]
             shared = lockstep.course(found)
             heard = [synthesise(silenced(lockstep.in_step(f, shared)), r) for f, r in zip(found, rngs, strict=True)]
             off = [cents for a in heard if np.isfinite(cents := cents_off(a, RATE, note.pitch))]
@@ -213,18 +214,29 @@ def voiced(
     shared: Doubles | None = None,
 ) -> Partials:
     """What is synthesised of what was said: see `spoken`; in tune, or on the course that is `shared` with others."""
-    partials = spoken(said, note, kept, loud, rng, temperature)
+    partials = spoken(said, note, kept, loud, rng, temperature, alone=shared is None)
     return silenced(in_tune(partials, note.pitch) if shared is None else lockstep.in_step(partials, shared))
 
 
 def spoken(
-    said: timbre.Said, note: Note, kept: Sequence[Kept], loud: Floats | None, rng: np.random.Generator, temperature: float
+    said: timbre.Said,
+    note: Note,
+    kept: Sequence[Kept],
+    loud: Floats | None,
+    rng: np.random.Generator,
+    temperature: float,
+    *,
+    alone: bool = True,
 ) -> Partials:
-    """What was said with details added, at its level, and fluctuation of `temperature` drawn; beside a bank's notes hushed."""
+    """What was said with details added, at its level, and fluctuation of `temperature` drawn; beside a bank's notes hushed.
+
+    alone: whether it may be of two oscillators that beat, which would beat with the other positions of a morph, too.
+    """
+    told = said if alone else None
     said = _detailed(said, note, kept)
     if loud is not None:
         said = levels.levelled(said, note.hz, loud)
-    partials = tremor.slowed(enliven(said, note.hz, rng, temperature))
+    partials = tremor.slowed(enliven(said, note.hz, rng, temperature, told=told))
     return hushed(partials) if kept else partials
 
 
@@ -287,7 +299,7 @@ def sounding(note: Partials, pitch: float) -> float:
 
 def in_tune(note: Partials, pitch: float) -> Partials:
     """The same note with its pitch exactly at f0: its first ten harmonics are synthesised, measured, and the rest taken off."""
-    low = Partials(note.f0, note.level[:, :10], note.offset[:, :10], note.noise, note.deviation)
+    low = Partials(note.f0, note.level[:, :10], note.offset[:, :10], note.noise, note.deviation, beat=note.beat)
     found = sounding(low, pitch)
     off = 1200 * np.log2(found / note.f0)
     return replace(note, deviation=note.deviation - np.float32(off))

@@ -54,7 +54,17 @@ def tones(note: Partials, phase: npt.NDArray[np.float64], *, thin: int = 1) -> F
     amplitude = np.exp(level * np.float32(np.log(10) / 20))
     amplitude[level < SILENCE + 1] = 0
     out = np.zeros(len(note) * HOP // thin, np.float32)
-    _oscillators(amplitude, turns, phase.copy(), 10 / rate, 21000 / rate, out)
+    if note.beat is None:
+        _oscillators(amplitude, turns, phase.copy(), 10 / rate, 21000 / rate, out)
+        return out
+    ratio, later = np.zeros_like(amplitude), np.zeros(len(phase))
+    some = min(amplitude.shape[1], note.beat.ratio.shape[1])
+    ratio[:, :some], later[:some] = note.beat.ratio[:, :some], note.beat.turns[:some]
+    # The louder is bent the less, so that their mean by power stays.
+    away = np.arange(1, ratio.shape[1] + 1) * (note.beat.hz / rate) / (1 + ratio * ratio)
+    first = amplitude / np.sqrt(1 + ratio * ratio)
+    _oscillators(first, turns - away * ratio * ratio, phase.copy(), 10 / rate, 21000 / rate, out)
+    _oscillators(first * ratio, turns + away, phase + later, 10 / rate, 21000 / rate, out)
     return out
 
 

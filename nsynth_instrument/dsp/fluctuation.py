@@ -11,7 +11,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from . import timbre
+from . import beating, timbre
 from .curves import exp2
 from .normal import normal
 from .partials import Floats, Partials, slots_for
@@ -47,21 +47,32 @@ _SLOWEST = 0.75
 """Least size, of what is said, for which movement is faster: what hardly stirs would be rough."""
 
 
-def enliven(said: timbre.Said, f0: float, rng: np.random.Generator, amount: float = 1.0) -> Partials:
-    """Features with fluctuation of `amount` (1: as the network expects) on levels and on the common pitch."""
-    level, deviation = said.level, said.deviation
+def enliven(
+    said: timbre.Said, f0: float, rng: np.random.Generator, amount: float = 1.0, *, told: timbre.Said | None = None
+) -> Partials:
+    """Features with fluctuation of `amount` (1: as the network expects) on levels and on the common pitch.
+
+    told: what the network said before details were added, by which it is judged whether levels stray because two oscillators
+    beat (`beating`), which are then played as two; None if that is not to be.
+    """
+    level, deviation, beat = said.level, said.deviation, None
     if amount > 0:
         frames, n = len(level), slots_for(f0)
         sizes = said.level_sizes.reshape(-1, timbre.ZONES) @ timbre.to_harmonics(f0, timbre.ZONES)[:, :n]
+        sizes = sizes.reshape(frames, timbre.ORDERS, n)
         stray = normal(rng, frames * n).reshape(frames, n)
-        _swing(sizes.reshape(frames, timbre.ORDERS, n), level, _GRAIN, _DOUBT, _SHARE, _MOST, stray)
+        _swing(sizes, level, _GRAIN, _DOUBT, _SHARE, _MOST, stray)
+        sure, hz = beating.beats(told, f0, _GRAIN / _TO_DEVIATION) if told is not None else (0.0, 0.0)
+        if sure > 0 and sizes.any():  # details may tell all of it
+            beat = beating.beat(sizes[:, 0], sure, hz, amount, rng)
+            stray *= np.float32(np.sqrt(1 - sure * sure))
         level = level.copy()
         _bend(stray, amount, level)
         drift = normal(rng, frames)[:, None]
         alike = np.zeros((frames, 1), np.float32)
         _swing(_swaying(said.pitch_sizes)[:, :, None], alike, np.zeros_like(_GRAIN), 0.0, 1.0, 1e9, drift)
         deviation = deviation + drift[:, 0] * np.float32(amount)
-    return Partials(f0, level, said.offset, said.noise, deviation, said.attack)
+    return Partials(f0, level, said.offset, said.noise, deviation, said.attack, beat)
 
 
 def _swaying(sizes: Floats) -> Floats:

@@ -44,13 +44,27 @@ BAND_CENTRES = np.sqrt(BAND_EDGES[:-1] * BAND_EDGES[1:])
 
 
 @dataclass(frozen=True, eq=False)
+class Beat:
+    """Second oscillators beside a note's.
+
+    hz: by which the first partial's is higher, times its number each other's; ratio: of their amplitudes to the first ones'
+    (frames, some slots), 1 at the most; turns: by which they begin later (some slots,).
+    """
+
+    hz: float
+    ratio: Floats
+    turns: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Partials:
     """One note's features.
 
     f0: Hz; level: dB re full scale (frames, SLOTS), SILENCE where off; offset: of each oscillator from its
     harmonic, as a fraction of f0, in +-0.5 (frames, SLOTS); noise: density in dB re 1/Hz (frames, BANDS);
     deviation: of the common pitch from f0 in cents (frames,); attack: dB by which the onset differs from what frames can
-    say, since their windows reach over it (ATTACK,), None where the features begin later.
+    say, since their windows reach over it (ATTACK,), None where the features begin later; beat: where each oscillator is two,
+    which are as loud as the level in the middle of their beating.
     """
 
     f0: float
@@ -59,6 +73,7 @@ class Partials:
     noise: Floats
     deviation: Floats
     attack: Floats | None = None
+    beat: Beat | None = None
 
     def __len__(self) -> int:
         return len(self.level)

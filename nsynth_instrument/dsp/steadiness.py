@@ -19,6 +19,9 @@ HEARD = 40.0
 """dB under the strongest partial; weaker ones do not count."""
 COURSE = 0.25
 """s over which a level's mean is its course, and what differs from it is movement."""
+AUDIBLE = 60.0
+"""dB under a note's loudest moment; from where all partials are fainter, nobody hears how they move: a kalimba's 0.5 to 2.5 s lie
+30 to 120 dB under its stroke, most of it the recording's silence, whose levels go up and down as noise does."""
 PERIODS = 6.0
 """Of f0 in a window: with fewer, neighbouring harmonics leak into each other and seem to waver."""
 FRAME_RATE = RATE / HOP
@@ -42,9 +45,14 @@ class Movement:
 
 
 def movement(audio: Floats, pitch: float) -> Movement:
-    """Of a mono note at 48 kHz, 2.5 s or longer, near MIDI `pitch`."""
+    """Of a mono note at 48 kHz, 2.5 s or longer, near MIDI `pitch`; of one that is over before it would be held, none."""
     note = analyse(audio, pitch, sine_periods=PERIODS)
-    here = slice(round(FROM * FRAME_RATE), round(TO * FRAME_RATE))
+    loudest = note.level.max(axis=1)
+    first, last = round(FROM * FRAME_RATE), round(TO * FRAME_RATE)
+    faint = np.flatnonzero(loudest[first:last] < loudest.max() - AUDIBLE)
+    here = slice(first, first + int(faint[0]) if len(faint) else last)
+    if here.stop - here.start < 2:
+        return Movement(0.0, 0.0, 0.0, 0.0)
     level = note.level[here, : slots_for(note.f0)]
     mean = level.mean(axis=0)
     heard = mean > mean.max() - HEARD
