@@ -174,6 +174,14 @@ def test_a_note_that_no_step_brings_nearer_is_tried_further_away(monkeypatch: py
     assert cents_off(audio, 48000, 57) == pytest.approx(-10.8, abs=0.3), "the nearest of those places that help"
 
 
+def test_silence_after_a_stroke_is_kept() -> None:
+    """What is 60 dB fainter in the mean than at its loudest is heard over seconds."""
+    words = said(500, noise=np.full((500, BANDS), -100, np.float32))
+    note = replace(enliven(words, 220.0, np.random.default_rng(0), 0.0), noise=np.full((500, BANDS), -140, np.float32))
+    found = recalling.recall(keeping.stack([keeping.keep(note, words)]), 0, 500)
+    np.testing.assert_allclose(words.noise + found.noise, -140, atol=1.5)
+
+
 @pytest.mark.parametrize(("slow", "fast", "n"), [(40, 32, 12), (160, 128, 12), (128, 160, 37)])
 def test_kernel_says_what_torch_says(slow: int, fast: int, n: int) -> None:
     """Narrow, in float32; and as wide as what goes by tiles, where there are such."""

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nsynth_instrument.dsp.hiss import CLEAN, floors, hiss
+from nsynth_instrument.dsp.analysis import analyse, between
+from nsynth_instrument.dsp.hiss import CLEAN, PERIODS, floors, hiss
 from nsynth_instrument.dsp.partials import BAND_CENTRES, BAND_EDGES, RATE
 from nsynth_instrument.notes import hz
 
@@ -24,9 +25,9 @@ def tone(noise: float = 0.0, *, low: float = 0.0, high: float = 20000.0, gain: f
 def test_the_floor_is_the_noise_in_its_band() -> None:
     band = int(np.searchsorted(BAND_CENTRES, 5000))
     share = (BAND_EDGES[band + 1] - BAND_EDGES[band]) / 20000
-    found = floors(tone(0.01), PITCH)[band]
+    found = floors(tone(0.01), hz(PITCH))[band]
     assert found == pytest.approx(-20 + 10 * np.log10(share), abs=1)
-    assert floors(tone(0.01, gain=0.01), PITCH)[band] == pytest.approx(found, abs=0.3), "it does not depend on the level"
+    assert floors(tone(0.01, gain=0.01), hz(PITCH))[band] == pytest.approx(found, abs=0.3), "it does not depend on the level"
 
 
 def test_a_tone_alone_has_no_hiss_and_what_the_original_has_is_none() -> None:
@@ -42,3 +43,8 @@ def test_hiss_is_found_in_one_band_alone() -> None:
     assert hiss(tone(), tone(0.004, low=6000, high=8000), PITCH) == pytest.approx(-28 - 5, abs=2)
     original = tone(0.02, low=6000, high=8000)
     assert hiss(original, original, PITCH) < CLEAN + 0.1
+
+
+def test_it_is_the_noise_of_the_analysis() -> None:
+    note = analyse(tone(0.01), PITCH, noise_periods=(PERIODS,))
+    np.testing.assert_array_equal(between(tone(0.01), note.f0, (PERIODS,))[1], note.noise)

@@ -11,7 +11,7 @@ from nsynth_instrument.dsp.additive import noise_bands, played, synthesise
 from nsynth_instrument.dsp.analysis import analyse
 from nsynth_instrument.dsp.hiss import CLEAN, floors, hiss
 from nsynth_instrument.dsp.partials import BAND_CENTRES, RATE, Partials
-from nsynth_instrument.dsp.quiet import quieted
+from nsynth_instrument.dsp.quiet import _sharing, quieted
 from nsynth_instrument.notes import hz
 
 PITCH = 57
@@ -25,8 +25,8 @@ def recording() -> np.ndarray:
     return (sound + 2e-4 * np.random.default_rng(0).standard_normal(len(t))).astype(np.float32)
 
 
-def made(note: Partials) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(1)
+def made(note: Partials, draw: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([1, draw])
     phase, noise = rng.random((note.level.shape[1],)), noise_bands(note.noise, rng)
     return played(note, phase, noise), played(note, phase, None)
 
@@ -54,7 +54,7 @@ def test_noise_that_is_said_too_loud_is_said_as_it_was(recording: np.ndarray) ->
     note = analyse(recording, PITCH)
     band = int(np.searchsorted(BAND_CENTRES, 4000))
     noise = note.noise.copy()
-    noise[:, band - 1 : band + 2] += CLEAN + 8 - floors(recording, PITCH)[band]
+    noise[:, band - 1 : band + 2] += CLEAN + 8 - floors(recording, hz(PITCH))[band]
     loud = replace(note, noise=noise)
     assert hiss(recording, again(loud), PITCH) > CLEAN + 5
     quiet = quieted(loud, recording, PITCH, made)
@@ -67,7 +67,7 @@ def test_noise_that_is_said_too_loud_is_said_as_it_was(recording: np.ndarray) ->
 def test_noise_of_the_recording_stays(recording: np.ndarray) -> None:
     windy = recording + 0.01 * np.random.default_rng(3).standard_normal(len(recording)).astype(np.float32)
     note = analyse(windy, PITCH)
-    heard = floors(windy, PITCH) > CLEAN + 3
+    heard = floors(windy, hz(PITCH)) > CLEAN + 3
     assert heard.sum() > 10
     np.testing.assert_array_equal(quieted(note, windy, PITCH, made).noise[:, heard], note.noise[:, heard])
 
@@ -93,3 +93,23 @@ def test_a_course_of_pitch_is_smoothed_last(recording: np.ndarray) -> None:
     assert hiss(recording, again(quiet), PITCH) < CLEAN + 1
     np.testing.assert_array_equal(unsteady.deviation, course)
     np.testing.assert_array_equal(quiet.deviation[:12], course[:12])
+
+
+def test_every_try_is_heard_in_another_draw(recording: np.ndarray) -> None:
+    heard = []
+
+    def hears(note: Partials, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        heard.append(draw)
+        return made(note, draw)
+
+    quieted(analyse(recording, PITCH), recording, PITCH, hears)
+    assert heard == [0, 1, 2]
+
+
+def test_bands_of_a_slot_are_lowered_together() -> None:
+    less = np.zeros(64)
+    less[2] = 5.0  # 57 to 77 Hz: of the slot 46 to 139
+    np.testing.assert_array_equal(np.flatnonzero(_sharing(less, 92.4)), [1, 2, 3, 4, 5])
+    less = np.zeros(64)
+    less[60] = 5.0
+    np.testing.assert_array_equal(np.flatnonzero(_sharing(less, 92.4)), [59, 60, 61])

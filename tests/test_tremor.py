@@ -25,7 +25,7 @@ def moving(f0: float, moves: np.ndarray) -> Partials:
 def test_a_low_note_that_trembles_like_noise_has_none_between_its_partials() -> None:
     rng = np.random.default_rng(0)
     rough = moving(hz(40), rng.normal(0, 1.0, (FRAMES, 8)))
-    before, after = (floors(synthesise(n, np.random.default_rng(1)), 40)[5:20].max() for n in (rough, slowed(rough)))
+    before, after = (floors(synthesise(n, np.random.default_rng(1)), hz(40))[5:20].max() for n in (rough, slowed(rough)))
     assert before > CLEAN and after < before - 10
 
 
@@ -51,5 +51,5 @@ def test_noise_under_a_partial_is_found_too_loud() -> None:
     for sound in (noise, noise + tone):
         level = 10 * np.log10(np.mean(np.square(sound[RATE // 10 :], dtype=np.float64)))
         width = 10 * np.log10(np.diff(BAND_EDGES))
-        found.append(float(np.median((floors(sound, 52) + level - width)[10:55])) - density)
+        found.append(float(np.median((floors(sound, hz(52)) + level - width)[10:55])) - density)
     assert found[0] == pytest.approx(0.1, abs=0.25) and found[1] - found[0] == pytest.approx(0.75, abs=0.35)

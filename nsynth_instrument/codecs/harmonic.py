@@ -248,12 +248,14 @@ def turned(note: Note, among: Among, seed: int) -> Doubles:
 def _kept(features: Partials, audio: Floats, note: Note, said: timbre.Said) -> dict[str, Bytes]:
     """What is kept of a note of which `said` was said, so that it hisses no more than its recording."""
 
-    def made(tried: Partials) -> tuple[Floats, Floats]:
-        found, rng = Kept(keeping.stack([keeping.keep(tried, said)]), 0), note.rng(0, part=HEARD)
+    def made(tried: Partials, draw: int) -> tuple[Floats, Floats]:
+        found, rng = Kept(keeping.stack([keeping.keep(tried, said)], 1), 0), note.rng(0, part=HEARD + draw)
         partials = voiced(said, note, [found], None, rng, 1.0)
-        phase = rng.random((partials.level.shape[1],))
-        hiss = noise_bands(partials.noise, rng)
-        return played(partials, phase, hiss), played(partials, phase, None)
+        phase, noise = rng.random((partials.level.shape[1],)), noise_bands(partials.noise, rng)
+        if draw % 2:  # as a guide
+            return played(partials, phase, noise), played(partials, phase, None)
+        whole, partials = tuned(partials, note.pitch, phase, noise)
+        return whole, played(partials, phase, None)
 
     return keeping.keep(quieted(features, np.asarray(audio, np.float32), note.pitch, made), said)
 
@@ -306,21 +308,26 @@ def in_tune(note: Partials, pitch: float) -> Partials:
 
 
 def exact(note: Partials, pitch: float, rng: np.random.Generator) -> Floats:
-    """A note's audio, sounding at f0 to EXACT where its pitch can be told.
+    """A note's audio, sounding at f0 to EXACT where its pitch can be told."""
+    phase = rng.random((note.level.shape[1],))
+    return tuned(note, pitch, phase, noise_bands(note.noise, rng))[0]
+
+
+def tuned(note: Partials, pitch: float, phase: Doubles, noise: Floats) -> tuple[Floats, Partials]:
+    """What is `played` at f0 to EXACT, and the note so moved.
 
     What `in_tune` does not hear, noise and partials above the tenth, moves trembling strings by up to 7 cents: the whole is
     measured, and made again of the same draw, the rest taken off. Such pitches jump from try to try: the best is taken.
     """
-    phase = rng.random((note.level.shape[1],))
-    noise = noise_bands(note.noise, rng)
-    best, shift = played(note, phase, noise), 0.0
+    best, found, shift = played(note, phase, noise), note, 0.0
     first = off = cents_off(best, RATE, pitch)
     for stride, enough in (*((s, EXACT) for s in STRIDES), *((w, WILD) for w in WHOLE)):
         if not abs(off) > enough:  # in tune, or no pitch to be told
             break
         moved = shift - stride * off if enough == EXACT else -stride * first
-        audio = played(replace(note, deviation=note.deviation + np.float32(moved)), phase, noise)
+        tried = replace(note, deviation=note.deviation + np.float32(moved))
+        audio = played(tried, phase, noise)
         there = cents_off(audio, RATE, pitch)
         if abs(there) < abs(off):
-            best, shift, off = audio, moved, there
-    return best
+            best, found, shift, off = audio, tried, moved, there
+    return best, found

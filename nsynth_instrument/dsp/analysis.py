@@ -42,9 +42,7 @@ def analyse(
     # Heard by two slots, a partial near the edge between them is two that beat; of noise, which does so now and then, all counts.
     often = scipy.ndimage.uniform_filter1d(skirt.astype(np.float32), SKIRTS[0], axis=0, mode="nearest")
     amplitude, frequency, _ = _peaks(spectra, size, share, f0, often > SKIRTS[1])
-    # Of high notes the windows are one.
-    found = [_noise(audio, frames, f0, n) for n in {_size(periods * RATE / f0, 2048) for periods in noise_periods}]
-    density, above = np.minimum.reduce([d for d, _ in found]), found[0][1]
+    density, noise = between(audio, f0, noise_periods)
     # The noise under a peak takes part in it; three times its mean power is what a peak search finds in noise alone.
     per_bin = size * 0.375 * RATE / 2 * (2 / (0.5 * size)) ** 2
     under = density[:, 1 : slots + 1] * per_bin
@@ -57,9 +55,20 @@ def analyse(
     level[:, :slots] = np.maximum(20 * np.log10(np.maximum(amplitude, 1e-7)), SILENCE)
     offset = np.zeros((frames, SLOTS), np.float32)
     offset[:, :slots] = np.clip((frequency - k * common[:, None]) / f0, -0.5, 0.5)
-    noise = 10 * np.log10(np.maximum(density @ _band_matrix(f0, above), 10 ** (QUIETEST / 10)))
-    note = Partials(f0, level, offset, noise.astype(np.float32), deviation)
+    note = Partials(f0, level, offset, noise, deviation)
     return replace(note, attack=attack(audio, note))
+
+
+def between(audio: Floats, f0: float, periods: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """What lies between the harmonics of f0 in Hz, the least that windows of so many periods find.
+
+    One-sided density in each slot, (frames, slots + 1) per Hz, and in each band, (frames, BANDS) dB re 1/Hz.
+    """
+    # Of high notes the windows are one.
+    found = [_noise(audio, -(-len(audio) // HOP), f0, n) for n in {_size(p * RATE / f0, 2048) for p in periods}]
+    density, above = np.minimum.reduce([d for d, _ in found]), found[0][1]
+    noise = 10 * np.log10(np.maximum(density @ _band_matrix(f0, above), 10 ** (QUIETEST / 10)))
+    return density, np.asarray(noise, np.float32)
 
 
 def attack(audio: Floats, note: Partials) -> Floats:
@@ -242,11 +251,11 @@ def _densities(spectra, size, f0, scale):  # type: ignore[no-untyped-def]
                 half = max(n // 2, 1)
                 for i in range(1, n):  # a few dozen values at the most: insertion beats any partition
                     v = slot[i]
-                    j = i - 1
-                    while j >= 0 and slot[j] > v:
-                        slot[j + 1] = slot[j]
+                    j = min(i, half)
+                    while j > 0 and slot[j - 1] > v:
+                        slot[j] = slot[j - 1]
                         j -= 1
-                    slot[j + 1] = v
+                    slot[j] = v
                 # 0.307 is the mean of the lower half of unit-mean exponential values
                 out[t, k + 1] = slot[:half].mean() / 0.307
             else:

@@ -40,7 +40,7 @@ def keep(note: Partials, said: timbre.Said) -> dict[str, Bytes]:
     low = max(float(note.level.max()), float(said.level[:, :n].max())) - timbre.DEPTH
     level = np.maximum(note.level, low) - np.maximum(said.level, low)
     level[:, n:] = 0
-    hush = low - 30
+    hush = low - 50  # over seconds of what dies away at once, noise 30 dB under the faintest partial was heard
     noise = np.maximum(note.noise, hush) - np.maximum(said.noise, hush)
     # An offset is known only where its slot sounds.
     sounding = note.level > low + 10
@@ -85,11 +85,11 @@ def _swing(note: Partials, said: timbre.Said, n: int) -> Floats:
     return np.array(out, np.float32)
 
 
-def stack(kept: Sequence[Mapping[str, Bytes]]) -> dict[str, npt.NDArray[np.generic]]:
+def stack(kept: Sequence[Mapping[str, Bytes]], effort: int = 9) -> dict[str, npt.NDArray[np.generic]]:
     """Kept notes as arrays for a bank: `data` and `colours` uint8, of all of them deflated one after another, with `ends` and
-    `colours_end`, and `slots` (notes,)."""
+    `colours_end`, and `slots` (notes,). effort: of deflating, 1 to 9."""
     data, colours = (
-        [zlib.compress(b"".join(k[part].tobytes() for part in parts), 9) for k in kept] for parts in (PARTS, COLOUR)
+        [zlib.compress(b"".join(k[part].tobytes() for part in parts), effort) for k in kept] for parts in (PARTS, COLOUR)
     )
     return {
         "data": np.frombuffer(b"".join(data), np.uint8),

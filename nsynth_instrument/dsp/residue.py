@@ -15,9 +15,8 @@ import numpy.typing as npt
 import scipy.fft
 import scipy.ndimage
 
-from . import guide
 from .additive import overlap_add
-from .partials import BAND_CENTRES, BAND_EDGES, BANDS, HOP, RATE, SILENCE, Partials, slots_for
+from .partials import BAND_CENTRES, BAND_EDGES, BANDS, HOP, RATE, Partials
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,8 +24,8 @@ _SIZE = 1024
 """Samples of a window: the noise of `additive` is shaped in the same."""
 _NEAR = 8
 """Frames before and after one over which a band's loudness is taken: of fewer, noise would lose what makes it noise."""
-_ONSET = (20.0, 0.03)
-"""By how much more than else may sound at the onset, and s in which that fades."""
+_ONSET = (20.0, 0.02)
+"""By how much more than else may sound at the onset, and s in which that fades: in 0.03 s struck notes hissed 0.1 s on."""
 _MOST = 20.0
 """dB by which a band is raised at the most: where nothing was drawn, there is nothing to raise."""
 _LEAST = -60.0
@@ -53,20 +52,6 @@ def _overlap(frames: int) -> Floats:
     return out[_SIZE // 2 : -_SIZE // 2]
 
 
-def allowed(note: Partials) -> Floats:
-    """Power per Hz (frames, BANDS) that what is not noise may have: of sines that are misjudged, `guide.TONAL` of them."""
-    frames, n = len(note), slots_for(note.f0)
-    hz = (np.arange(1, n + 1) + note.offset[:, :n]) * note.f0
-    band = np.clip(np.searchsorted(BAND_EDGES, hz) - 1, 0, BANDS - 1)
-    level = note.level[:, :n]
-    power = np.where(level > SILENCE + 1, 0.5 * 10 ** (level / 10), 0)
-    at = (np.arange(frames)[:, None] * BANDS + band).ravel()
-    sines = np.bincount(at, power.ravel(), frames * BANDS).reshape(frames, BANDS)
-    # A partial may lie at a band's edge, and what wavers about it beyond.
-    near = scipy.ndimage.maximum_filter1d(sines, 3, axis=1)
-    return np.asarray(near * guide.TONAL**2 / np.diff(BAND_EDGES), dtype=np.float32)
-
-
 def held(audio: Floats, note: Partials, amount: float = 1.0) -> Floats:
     """Audio (frames * HOP,) beside the sines of `note`, each of its bands as loud as the note's noise is.
 
@@ -78,12 +63,11 @@ def held(audio: Floats, note: Partials, amount: float = 1.0) -> Floats:
     spectra = scipy.fft.rfft(cut * window, axis=1)
     said = np.maximum(10 ** (note.noise / 10), np.float32(1e-20))
     loud = (np.square(spectra.real) + np.square(spectra.imag)) @ share / said
-    most = max(1.0, amount**2) + allowed(note) / said
-    loud, most = (scipy.ndimage.uniform_filter1d(np.minimum(x, 1e6), 2 * _NEAR + 1, axis=0, mode="nearest") for x in (loud, most))
+    loud = scipy.ndimage.uniform_filter1d(np.minimum(loud, 1e6), 2 * _NEAR + 1, axis=0, mode="nearest")
     # The lowest bands are narrower than the window can tell apart.
     loud = np.maximum(scipy.ndimage.uniform_filter1d(loud, 3, axis=1, mode="nearest"), np.float32(1e-9))
     seconds = np.arange(frames)[:, None] * (HOP / RATE)
-    most = most * (1 + _ONSET[0] * np.exp(-seconds / _ONSET[1])) ** 2
+    most = max(1.0, amount**2) * (1 + _ONSET[0] * np.exp(-seconds / _ONSET[1])) ** 2
     gain = np.clip(10 * np.log10(np.clip(loud, amount**2, most) / loud), _LEAST, _MOST).astype(np.float32)
     shaped = scipy.fft.irfft(spectra * 10 ** (gain @ spread / 20), _SIZE, axis=1)
     out = np.zeros(frames * HOP + _SIZE, np.float32)
