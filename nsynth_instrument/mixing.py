@@ -55,13 +55,15 @@ class Mixer:
                     asked.setdefault(instrument.name, []).append(note)
         for name, notes in asked.items():
             self._learn(self._bank[name], notes)
-        return [self._mix(*found[morph], note) for morph, note in jobs]
+        every = dict.fromkeys((i.name, note) for morph, note in jobs for i in found[morph][0])
+        them = dict(zip(every, alone(self._codec, [(self._bank[i], note) for i, note in every], self._frames), strict=True))
+        return [self._mix(*found[m], note, [them[i.name, note] for i in found[m][0]]) for m, note in jobs]
 
-    def _mix(self, sounds: Sequence[Instrument], weights: Floats, note: Note) -> Mixed:
+    def _mix(self, sounds: Sequence[Instrument], weights: Floats, note: Note, them: Sequence[Mixed]) -> Mixed:
         if len(sounds) == 1:
             level = None if _known(sounds[0], note) else self._level(sounds[0], note)
-            return replace(alone(sounds[0], note, self._frames), level=level)
-        codes = [stretch(i.at(note), self._frames) for i in sounds]
+            return replace(them[0], level=level)
+        codes = [m.codes for m in them]
         levels = [f for i in sounds if (f := self._level(i, note)) is not None]
         at: Sequence[Floats | None] = [None] * len(codes)
         level = None
@@ -73,14 +75,14 @@ class Mixer:
             at = list(places)
         shares = weights.reshape(len(codes), self._frames, FINE).mean(axis=2)
         mixed = arc(codes, shares) if self._spherical else line(codes, shares)
-        kept = [details(i, note, w, a) for i, w, a in zip(sounds, weights, at, strict=True)]
+        kept = [_of_share(m.detail, w, a) for m, w, a in zip(them, weights, at, strict=True)]
         return Mixed(mixed, tuple(itertools.chain(*kept)), level)
 
     def _learn(self, instrument: Instrument, notes: Sequence[Note]) -> None:
         """Ask for the levels of an instrument around notes, as far as they are not known yet."""
         near = dict.fromkeys(n for note in notes for n, _ in _around(instrument, note) if (instrument.name, n) not in self._known)
         if near:
-            them = [alone(instrument, n, self._frames) for n in near]
+            them = alone(self._codec, [(instrument, n) for n in near], self._frames)
             found = self._codec.levels([m.codes for m in them], list(near), detail=[m.detail for m in them])
             self._known |= {(instrument.name, n): found[i] if found else None for i, n in enumerate(near)}
 
@@ -95,9 +97,28 @@ class Mixer:
         return total
 
 
-def alone(instrument: Instrument, note: Note, frames: int) -> Mixed:
-    """A note of one instrument."""
-    return Mixed(stretch(instrument.at(note), frames), tuple(details(instrument, note)), None)
+def alone(codec: Codec, asked: Sequence[tuple[Instrument, Note]], frames: int) -> list[Mixed]:
+    """Notes of one instrument each: of the known notes around it, as they would be there, the mean."""
+    around = [(i, note, n, w) for i, note in asked for n, w in i.around(note)]
+    there = codec.transposed(
+        [i.codes[n] for i, _, n, _ in around],
+        [Note(int(i.pitches[n]), int(i.velocities[n])) for i, _, n, _ in around],
+        [note for _, note, _, _ in around],
+        [Kept(i.detail, n) if i.detail else None for i, _, n, _ in around],
+    )
+    parts = iter(zip(there, around, strict=True))
+    out = []
+    for i, note in asked:
+        some = [(codes, lost, w) for (codes, lost), (*_, w) in itertools.islice(parts, len(i.around(note)))]
+        mean: Floats = np.sum([c * np.float32(w) for c, _, w in some], axis=0, dtype=np.float32)
+        expected = [replace(lost, weight=lost.weight * w) for _, lost, w in some if lost is not None and w > LEAST]
+        out.append(Mixed(stretch(mean, frames), (*details(i, note), *expected), None))
+    return out
+
+
+def _of_share(kept: Sequence[Kept], weight: Floats, at: Floats | None) -> list[Kept]:
+    """What is kept of an instrument, for a note that has (4 frames,) of it, read `at` places."""
+    return [replace(k, weight=np.multiply(weight, k.weight, dtype=np.float32), at=at) for k in kept]
 
 
 def _known(instrument: Instrument, note: Note) -> bool:
@@ -128,15 +149,11 @@ def _around(instrument: Instrument, note: Note) -> Iterator[tuple[Note, float]]:
                 yield Note(p, v), wp * wv
 
 
-def details(instrument: Instrument, note: Note, weight: float | Floats = 1.0, at: Floats | None = None) -> list[Kept]:
-    """What is added of an instrument's own details: all of them at a known note, elsewhere what the codec says holds there.
-
-    weight: of the instrument in the note, one number or (4 frames,); at: where it is read, see `Kept`.
-    """
-    out: list[Kept] = []
-    if instrument.detail is not None:
-        for i, share in instrument.around(note):
-            if share > LEAST:
-                away = note.pitch - int(instrument.pitches[i])
-                out.append(Kept(instrument.detail, i, np.multiply(weight, share, dtype=np.float32), at, away))
-    return out
+def details(instrument: Instrument, note: Note) -> list[Kept]:
+    """What is added of an instrument's own details: all of them at a known note, elsewhere what the codec says holds there."""
+    if instrument.detail is None:
+        return []
+    return [
+        Kept(instrument.detail, i, share, away=note.pitch - int(instrument.pitches[i]))
+        for i, share in instrument.around(note) if share > LEAST
+    ]  # fmt: skip

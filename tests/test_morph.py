@@ -13,7 +13,6 @@ from nsynth_instrument import render
 from nsynth_instrument.bank import Instrument, InstrumentBank
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.cli import cli
-from nsynth_instrument.codecs import Kept
 from nsynth_instrument.codes import Morph
 from nsynth_instrument.dsp import detail, levels, timbre
 from nsynth_instrument.dsp.loudness import loudest
@@ -152,10 +151,17 @@ def test_the_middle_is_as_loud_as_between_the_ends(model: Bundle, spherical: boo
         assert ends[0] - 1 < loud(mix) < ends[1] + 1
 
 
+class _Staying:
+    """Of a codec: codes that are the same at all keys."""
+
+    def transposed(self, codes: list[np.ndarray], notes: object, wanted: object, kept: object) -> list[tuple[np.ndarray, None]]:
+        return [(c, None) for c in codes]
+
+
 def test_a_swell_and_a_stroke_peak_apart_and_are_as_loud_together() -> None:
     courses = {"a": falling(2, 30.0), "b": falling(110, 0.0, top=-24.0)}
 
-    class Telling:
+    class Telling(_Staying):
         def levels(self, codes: object, notes: list[Note], *, detail: object = None) -> list[np.ndarray]:
             return [courses.pop(min(courses))] * len(notes)
 
@@ -167,7 +173,7 @@ def test_a_swell_and_a_stroke_peak_apart_and_are_as_loud_together() -> None:
 
 
 def test_a_codec_that_cannot_say_levels_mixes_as_time_goes() -> None:
-    class Deaf:
+    class Deaf(_Staying):
         def levels(self, codes: object, notes: object, *, detail: object = None) -> None:
             return None
 
@@ -181,14 +187,20 @@ def test_a_codec_that_cannot_say_levels_mixes_as_time_goes() -> None:
 
 
 def test_details_know_how_far_they_are_and_follow_the_weight() -> None:
+    class Deaf(_Staying):
+        def levels(self, codes: object, notes: object, *, detail: object = None) -> None:
+            return None
+
     rng = np.random.default_rng(0)
     bare = _instrument(rng.normal(size=(125, 16)))
-    known = dataclasses.replace(bare, detail={"data": np.zeros(1)})
-    half = np.full(500, 0.5, np.float32)
-    assert details(bare, Note(60), half) == []
+    known = dataclasses.replace(bare, name="b", detail={"data": np.zeros(1)})
+    mixer = Mixer(InstrumentBank.of([bare, known]), Deaf(), 125)  # type: ignore[arg-type]
+    assert details(bare, Note(60)) == []
     for key in (60, 63, 40):
-        (kept,) = details(known, Note(key), half)
-        assert isinstance(kept, Kept) and kept.weight == pytest.approx(half) and kept.away == key - 60
+        (alone,) = details(known, Note(key))
+        assert alone.weight == 1 and alone.away == key - 60
+        (mixed,) = mixer.mix([(Morph.between(bare.name, "b", 0.25), Note(key))])[0].detail
+        assert mixed.weight == pytest.approx(np.full(500, 0.25)) and mixed.away == key - 60
 
 
 def test_a_course_goes_from_weight_to_weight_until_the_release() -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..notes import Note
+
+if TYPE_CHECKING:
+    from ..dsp.detail import Means
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,12 +25,12 @@ Floats = npt.NDArray[np.float32]
 class Kept:
     """A known note's detail, for another note to have some of.
 
-    detail: of its instrument; note: which one of those there; weight: how much of it, one number or (frames,), four a
-    code frame; at: which of the known note's frames is heard in each frame, (frames,), or None where both run alike; away:
-    semitones by which the other note lies higher.
+    detail: of its instrument, or only what is expected of the other note's; note: which one of those there; weight: how much of
+    it, one number or (frames,), four a code frame; at: which of the known note's frames is heard in each frame, (frames,), or
+    None where both run alike; away: semitones by which the other note lies higher.
     """
 
-    detail: Mapping[str, npt.NDArray[np.generic]]
+    detail: Mapping[str, npt.NDArray[np.generic]] | Means
     note: int
     weight: float | Floats = 1.0
     at: Floats | None = None
@@ -85,6 +88,13 @@ class Codec(Protocol):
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:
         """What the decoder would lose of these notes, as arrays for a bank; None if the codec keeps none."""
+        ...
+
+    def transposed(
+        self, codes: Sequence[Floats], notes: Sequence[Note], wanted: Sequence[Note], kept: Sequence[Kept | None]
+    ) -> list[tuple[Floats, Kept | None]]:
+        """Codes of known notes as they would be at other keys and velocities of the same sounds, each with what the decoder is
+        expected to lose of those; kept: what is kept of each known note."""
         ...
 
     def decode(

@@ -46,6 +46,12 @@ class GuidedCodec:
         """See `Codec.detail`."""
         return self.voice.detail(audio, notes, codes)
 
+    def transposed(
+        self, codes: Sequence[Floats], notes: Sequence[Note], wanted: Sequence[Note], kept: Sequence[Kept | None]
+    ) -> list[tuple[Floats, Kept | None]]:
+        """See `Codec.transposed`: the guide's."""
+        return self.voice.transposed(codes, notes, wanted, kept)
+
     def decode(
         self,
         codes: Sequence[Floats],

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle import Bundle
+from ..codes import DIMS
 from ..dsp import detail as details
-from ..dsp import keeping, levels, lockstep, recalling, timbre, tremor
+from ..dsp import fading, keeping, levels, lockstep, recalling, timbre, tremor
 from ..dsp.additive import noise_bands, played, synthesise, tones
 from ..dsp.analysis import analyse, measure_f0
 from ..dsp.cosines import Bytes
@@ -23,9 +24,11 @@ from ..dsp.hush import hushed
 from ..dsp.partials import HOP, RATE, Partials, silenced
 from ..dsp.pitch import cents_off, thinness
 from ..dsp.quiet import quieted
+from ..errors import DataError
 from ..notes import Note
 from . import Among, Kept, Mixed
 from .refine import Differentiable, refined
+from .transposition import BOUND, SPANS, STEPS, Transposition, added, familiar, woven
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -35,6 +38,11 @@ SIGNS = 1 << 20
 HEARD = 1 << 21
 """Part of them by which a note is made to be heard before it is kept."""
 
+FAMILIAR, GAIN, ADDED = "familiar", "gain", "added"
+"""Where details say how well a note is known, (notes,); by how much louder, dB (notes,); and what its codes have beside those as
+which it is known: see `added`."""
+GAINS = range(-15, 16, 3)
+"""dB by which a note is heard louder, to find that."""
 RECALLED = 24
 """Details that are at hand: those of a key of four sounds, each between two keys and three velocities; half a megabyte each."""
 EXACT = 0.25
@@ -73,10 +81,19 @@ class HarmonicCodec:
     frames: int | None = None
 
     def __init__(
-        self, bundle: Bundle, network: HarmonicNetwork, gradient: Callable[[], Differentiable], *, threads: int | None = None
+        self,
+        bundle: Bundle,
+        network: HarmonicNetwork,
+        gradient: Callable[[], Differentiable],
+        keys: Callable[[], Transposition | None] = lambda: None,
+        *,
+        threads: int | None = None,
     ) -> None:
-        """gradient: makes the network's other half again, for codes to be refined by; asked for it once, if ever."""
+        """gradient: makes the network's other half again, for codes to be refined by; keys: what says codes of other keys, if
+        the model has it. Each is asked for once, if ever.
+        """
         self.name, self.network, self.runtime, self._gradient = bundle.name, network, network.runtime, gradient
+        self._keys = keys
         self.threads = threads or os.cpu_count() or 1
         self._heard: list[Floats] = []
         self._features: list[Partials] = []
@@ -100,6 +117,11 @@ class HarmonicCodec:
         """See `refined`."""
         return self._gradient()
 
+    @cached_property
+    def keys(self) -> Transposition | None:
+        """See `Transposition`."""
+        return self._keys()
+
     def refine(self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]) -> list[Floats]:
         """See `Codec.refine`, and `refined`."""
         decoder = self.decoder
@@ -118,9 +140,52 @@ class HarmonicCodec:
         self, audio: Sequence[Floats], notes: Sequence[Note], codes: Sequence[Floats]
     ) -> dict[str, npt.NDArray[np.generic]] | None:
         """See `Codec.detail`."""
+        features = self.analyse(audio, notes)
         with ThreadPoolExecutor(self.threads) as pool:
-            kept = pool.map(_kept, self.analyse(audio, notes), audio, notes, self.features(codes, notes))
-            return keeping.stack(list(kept))
+            kept = keeping.stack(list(pool.map(_kept, features, audio, notes, self.features(codes, notes))))
+        if self.keys is not None:
+            kept |= self._known(self.keys, features, notes, codes)
+        return kept
+
+    def _known(
+        self, keys: Transposition, features: Sequence[Partials], notes: Sequence[Note], codes: Sequence[Floats]
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        """What `transposed` needs of notes. A sound is known as loud as it was learned: each is heard louder and softer, too."""
+
+        def heard(gains: Sequence[int]) -> list[Floats]:
+            return self.encode_partials([f.louder(g) for f, g in zip(features, gains, strict=True)], notes)
+
+        missed = np.stack([keys.missed(heard([gain] * len(notes)), notes) for gain in GAINS])
+        gains = [least(GAINS, m) for m in missed.T]
+        as_known = heard(gains)
+        return {
+            FAMILIAR: familiar(keys.missed(as_known, notes)).astype(np.float16),
+            GAIN: np.array(gains, np.int8),
+            ADDED: np.stack([added(c, h) for c, h in zip(codes, as_known, strict=True)]),
+        }
+
+    def transposed(
+        self, codes: Sequence[Floats], notes: Sequence[Note], wanted: Sequence[Note], kept: Sequence[Kept | None]
+    ) -> list[tuple[Floats, Kept | None]]:
+        """See `Codec.transposed`, and `Transposition`; without details a sound counts as unknown."""
+        out: list[tuple[Floats, Kept | None]] = [(c, None) for c in codes]
+        if self.keys is None:
+            return out
+        known = np.array([0.0 if k is None else _familiar(k) for k in kept])
+        away = [b.pitch - a.pitch for a, b in zip(notes, wanted, strict=True)]
+        surely, maybe = (np.array([fading.share(f, d) for d in away]) for f in fading.TRANSPOSED)
+        sure, guessed = known * surely, (1 - known) * maybe
+        there = [i for i, k in enumerate(kept) if k is not None and sure[i] + guessed[i] > 0]
+        if not there:
+            return out
+        plain = [codes[i] - _added(kept[i], len(codes[i])) for i in there]
+        said = self.keys(plain, [notes[i] for i in there], [wanted[i] for i in there], [known[i] for i in there])
+        for i, heard, (drift, lost) in zip(there, plain, said, strict=True):
+            # Refining helps a strange sound's other keys, and a familiar one's not.
+            moved = codes[i] + sure[i] * (heard - codes[i]) + (sure[i] + guessed[i]) * drift
+            softer = lost.louder(-_gain(kept[i]))
+            out[i] = np.clip(moved, -BOUND, BOUND).astype(np.float32), Kept(softer, 0, sure[i]) if sure[i] else None
+        return out
 
     def features(self, codes: Sequence[Floats], notes: Sequence[Note], *, release: float | None = None) -> list[timbre.Said]:
         """What the network says of each note; `release` in s, by default 1 s before the end (NSynth's notes)."""
@@ -264,9 +329,49 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
     """What was said, with what is known of other notes."""
     found = []
     for k in kept:
-        detail = _recalled(_Same(k.detail), k.note, len(said.level), k.away)
+        if isinstance(k.detail, details.Means):
+            detail = k.detail.over(len(said.level))
+        else:
+            detail = _recalled(_Same(k.detail), k.note, len(said.level), k.away)
         found.append((detail if k.at is None else replace(detail, at=k.at), k.weight))
     return details.add(said, note.hz, found)
+
+
+def _familiar(kept: Kept) -> float:
+    """How far what is said of a known note's other keys counts: see `transposition.familiar`. Raises DataError."""
+    found = _of_note(kept, FAMILIAR, ())
+    return 0.0 if found is None else float(np.clip(np.nan_to_num(found), 0, 1))
+
+
+def _gain(kept: Kept | None) -> float:
+    """By how many dB a note is known louder than it is. Raises DataError."""
+    found = _of_note(kept, GAIN, ())
+    return 0.0 if found is None else float(np.clip(np.nan_to_num(found), min(GAINS), max(GAINS)))
+
+
+def least(at: Sequence[int], found: Floats) -> int:
+    """Where the parabola through the least of what was found and its neighbours is least."""
+    i = int(found.argmin())
+    if not 0 < i < len(found) - 1:
+        return at[i]
+    a, b, c = (float(x) for x in found[i - 1 : i + 2])
+    return at[i] + round((at[1] - at[0]) * (a - c) / max(2 * (a - 2 * b + c), 1e-9))
+
+
+def _added(kept: Kept | None, frames: int) -> Floats:
+    """What a known note's codes have beside those as which it is known, (frames, 16). Raises DataError."""
+    found = _of_note(kept, ADDED, (len(SPANS), DIMS))
+    return np.zeros((frames, DIMS), np.float32) if found is None else woven(frames) @ (found / np.float32(STEPS))
+
+
+def _of_note(kept: Kept | None, name: str, shape: tuple[int, ...]) -> Floats | None:
+    """What details say of a known note under a name, None where they do not. Raises DataError."""
+    if kept is None or isinstance(kept.detail, details.Means) or name not in kept.detail:
+        return None
+    try:
+        return np.asarray(kept.detail[name][kept.note], dtype=np.float32).reshape(shape)
+    except (IndexError, TypeError, ValueError) as e:
+        raise DataError(f"the bank's details are damaged ({e}); install or export the model again") from e
 
 
 @dataclass(frozen=True, eq=False)

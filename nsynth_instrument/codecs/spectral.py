@@ -70,6 +70,12 @@ class SpectralCodec:
         """None: it keeps nothing beside the codes."""
         return None
 
+    def transposed(
+        self, codes: Sequence[Floats], notes: Sequence[Note], wanted: Sequence[Note], kept: Sequence[Kept | None]
+    ) -> list[tuple[Floats, Kept | None]]:
+        """The codes as they are: the decoder alone makes another key of them."""
+        return [(c, None) for c in codes]
+
     def decode(
         self,
         codes: Sequence[Floats],

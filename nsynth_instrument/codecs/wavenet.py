@@ -82,6 +82,12 @@ class WaveNetCodec:
         """None: a WaveNet says every sample itself."""
         return None
 
+    def transposed(
+        self, codes: Sequence[Floats], notes: Sequence[Note], wanted: Sequence[Note], kept: Sequence[Kept | None]
+    ) -> list[tuple[Floats, Kept | None]]:
+        """The codes as they are: they say their own pitch."""
+        return [(c, None) for c in codes]
+
     def decode(
         self,
         codes: Sequence[Floats],

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from . import timbre
 from .cosines import seamless, spans
-from .partials import ATTACK, BANDS, PIECES, Floats, slots_for
+from .partials import ATTACK, BANDS, PIECES, SLOTS, Floats, slots_for
 
 TOO_LOUD = 1.0
 """dB by which analysis finds noise too loud, and details with it: a partial takes loud bins of its slot, so fewer of the noise's
@@ -37,6 +37,26 @@ class Detail:
     doubt: float = 0.0
     swing: Floats | None = None
     at: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """Of a detail, what it is in the mean over onset, sustain and release: level (3, some slots) dB, noise (3, BANDS) dB."""
+
+    level: Floats
+    noise: Floats
+
+    def louder(self, gain: float) -> Means:
+        """The same of a note that is `gain` dB louder."""
+        level = np.pad(self.level, ((0, 0), (0, SLOTS - self.level.shape[1]))) + np.float32(gain)
+        return Means(level, self.noise + np.float32(gain))
+
+    def over(self, frames: int) -> Detail:
+        """The same as a detail of that many frames, which says nothing of what moves."""
+        level, noise = (np.repeat(x, [len(range(frames)[s]) for s in spans(frames)], axis=0) for x in (self.level, self.noise))
+        seamless(level)
+        seamless(noise)
+        return Detail(level, noise, level[:, :0], np.zeros(frames, np.float32), np.zeros(ATTACK, np.float32), quick=0.0)
 
 
 def add(said: timbre.Said, f0: float, details: Sequence[tuple[Detail, float | Floats]]) -> timbre.Said:

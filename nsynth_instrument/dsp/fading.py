@@ -51,6 +51,9 @@ OFFSET: tuple[_Span, ...] = (
 ATTACK: _Fade = (1, 0.93, 0.88, 0.85, 0.7, 0.25)
 SWING: _Fade = (1, 0.9, 0.85, 0.8, 0.7, 0.5)
 """Of how much more or less levels move than was said, as a logarithm."""
+TRANSPOSED: tuple[_Fade, _Fade] = (0, 0, 1, 1, 1, 1), (0, 0, 0, 0, 0.25, 0.25)
+"""How much of what is expected of other keys' codes counts there (`codecs.transposition`), of familiar sounds and of strange
+ones; by 64 notes of known presets two and four semitones away, 420 of unknown ones two to six, and 96 of both an octave."""
 PITCH: _Fade = (1, 0.3, 0, 0, 0, 0)
 """Of the course of the common pitch."""
 

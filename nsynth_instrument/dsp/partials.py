@@ -75,6 +75,11 @@ class Partials:
     attack: Floats | None = None
     beat: Beat | None = None
 
+    def louder(self, gain: float) -> Partials:
+        """The same note `gain` dB louder."""
+        level = np.where(self.level > SILENCE + 1, self.level + np.float32(gain), self.level)
+        return replace(self, level=level, noise=self.noise + np.float32(gain))
+
     def __len__(self) -> int:
         return len(self.level)
 

@@ -46,7 +46,8 @@ OUT = POINTS + SLOTS + SLOTS + BANDS + 1 + ORDERS * ZONES + ORDERS + PIECES
 _GRID = np.geomspace(LOWEST, TOP, POINTS)
 _CENTRES = np.linspace(20, 108, 23)
 _SPREAD = 4.5
-FIXED = len(_CENTRES) + 3
+KEY = len(_CENTRES) + 1
+FIXED = KEY + 2
 COND = FIXED + 10
 
 
@@ -100,15 +101,20 @@ def pieces(attack: Floats | None, frames: int) -> Floats:
     return out[:frames]
 
 
+def key(pitch: float) -> npt.NDArray[np.float64]:
+    """A MIDI pitch (may be fractional) as a network is told it, (KEY,): bases, and a line."""
+    p = float(np.clip(pitch, 20, 109))
+    return np.concatenate([np.exp(-0.5 * ((p - _CENTRES) / _SPREAD) ** 2), [(p - 64) / 24]])
+
+
 def condition(pitch: float, velocity: float, seconds: Floats, release: float = 3.0) -> Floats:
     """What the network is told: (len(seconds), COND) for a MIDI pitch (may be fractional), velocity, times in s since the onset.
 
     Pitch outside the trained keys holds the outermost basis; the partials' places still follow it.
     """
-    p = float(np.clip(pitch, 20, 109))
     v = velocity / 127
     out = np.empty((len(seconds), COND), np.float32)
-    out[:, :FIXED] = np.concatenate([np.exp(-0.5 * ((p - _CENTRES) / _SPREAD) ** 2), [(p - 64) / 24, v, v * v]])
+    out[:, :FIXED] = np.concatenate([key(pitch), [v, v * v]])
     out[:, FIXED:] = _moving(np.asarray(seconds, np.float32).tobytes(), release)
     return out
 

@@ -27,7 +27,7 @@ def from_one(codec: Codec, sounds: Sequence[Instrument], notes: Sequence[Note]) 
     """Audio (samples,) of a note of each instrument, as loud as it comes; a moved one's length differs a little."""
     moved = [_shift(codec, [i], n) for i, n in zip(sounds, notes, strict=True)]
     frames = codec.frames or frames_for(SECONDS)
-    mixed = [alone(i, _below(n, by), frames) for i, n, by in zip(sounds, notes, moved, strict=True)]
+    mixed = alone(codec, [(i, _below(n, by)) for i, n, by in zip(sounds, notes, moved, strict=True)], frames)
     return _decoded(codec, mixed, notes, moved)
 
 

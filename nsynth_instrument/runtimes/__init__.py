@@ -14,6 +14,7 @@ from ..errors import BundleError, UnknownName, UsageError
 if TYPE_CHECKING:
     from ..codecs.harmonic import HarmonicCodec
     from ..codecs.refine import Differentiable
+    from ..codecs.transposition import Transposition
 
 RUNTIMES = ("kernel", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
@@ -92,7 +93,7 @@ def _harmonic(bundle: Bundle, runtime: str, threads: int | None, device: str) ->
         from .kernel_harmonic import HarmonicKernel
 
         network = HarmonicKernel(load_file(bundle.path("weights.safetensors")), bundle.network, threads=threads)
-    return HarmonicCodec(bundle, network, lambda: _gradient(bundle), threads=threads)
+    return HarmonicCodec(bundle, network, lambda: _gradient(bundle), lambda: _keys(bundle), threads=threads)
 
 
 def _gradient(bundle: Bundle) -> Differentiable:
@@ -102,6 +103,17 @@ def _gradient(bundle: Bundle) -> Differentiable:
     from .kernel_vjp import HarmonicGradient
 
     return HarmonicGradient(load_file(bundle.path("weights.safetensors")), bundle.network)
+
+
+def _keys(bundle: Bundle) -> Transposition | None:
+    """What says codes of other keys, the same under every runtime; None for a model without it. Raises BundleError."""
+    from ..codecs.transposition import FILE, Transposition
+
+    if not bundle.has(FILE):
+        return None
+    from safetensors.numpy import load_file
+
+    return Transposition(load_file(bundle.path(FILE)))
 
 
 def _wavenet(bundle: Bundle, runtime: str, threads: int | None, device: str, precision: str) -> Codec:

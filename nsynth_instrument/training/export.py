@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,15 @@ from .plan import recall
 def export(run: Path, out: Path, *, licence: str, sources: Sequence[str] = ()) -> Bundle:
     """Write the bundle `out` from `run`'s best checkpoint: weights, graphs and how it was trained.
 
-    A bank that `out` held is gone, since its codes were another network's: make it anew. sources: of the sounds that
-    it was trained on, by default the dataset's soundfonts. Raises DataError when the run has no checkpoint, MissingExtra
-    without onnx.
+    A bank that `out` held is gone, since its codes were another network's: make it anew. A run of `transposition` adds to a copy
+    of the model whose codes it moves; its bank is made anew too, since it keeps how well each note is known. sources: of the
+    sounds that it was trained on, by default the dataset's soundfonts. Raises DataError when the run has no checkpoint,
+    MissingExtra without onnx.
     """
     plan, data = recall(run)
     weights, meta = _best(run / "best.safetensors")
+    if plan.kind == "transposition":
+        return _with_keys(plan.network, weights, out)
     if plan.kind == "wavenet":
         from ..nets.wavenet_config import WaveNetConfig
         from . import wavenet_export
@@ -74,6 +77,22 @@ def export(run: Path, out: Path, *, licence: str, sources: Sequence[str] = ()) -
         out, contents, name=out.name, kind=plan.kind, rate=rate, hop=hop, dims=DIMS, licence=licence,
         sources=tuple(sources) or tuple(data.get("soundfonts", ())) or (str(data.get("folder", "unstated")),),
         network=network, training=training,
+    )  # fmt: skip
+
+
+def _with_keys(network: Mapping[str, Any], weights: Mapping[str, torch.Tensor], out: Path) -> Bundle:
+    """The model whose codes they are, in `out`, with the network that says other keys'; its bank says how well each is known."""
+    from safetensors.numpy import save
+
+    from ..codecs.transposition import FILE, packed
+    from ..nets.transposition import KeyConfig
+
+    model = bundle.find(KeyConfig(**network).of)
+    mine = save(packed({k.removeprefix("net."): v.float().numpy() for k, v in weights.items()}))
+    return bundle.write(
+        out, {**{f: model.path(f).read_bytes() for f in model.files}, FILE: mine}, name=model.name, kind=model.kind,
+        rate=model.rate, hop=model.hop, dims=model.dims, licence=model.licence, sources=model.sources, network=model.network,
+        training=model.training,
     )  # fmt: skip
 
 

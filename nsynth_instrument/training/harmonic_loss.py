@@ -36,6 +36,14 @@ class WithLoss(torch.nn.Module):
         codes = self.net.encode(heard, heard_told)
         if self.training:
             codes = codes + self.net.config.code_noise * torch.randn_like(codes)
+        return self.judge(codes, told, told_fast, positions, level, offset, noise, deviation, attack, onset, peak, f0)
+
+    def judge(
+        self, codes: torch.Tensor, told: torch.Tensor, told_fast: torch.Tensor,
+        positions: torch.Tensor, level: torch.Tensor, offset: torch.Tensor, noise: torch.Tensor,
+        deviation: torch.Tensor, attack: torch.Tensor, onset: torch.Tensor, peak: torch.Tensor, f0: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        """The same of codes (batch, n, 16), as they are."""
         raw = self.net.decode(codes, told, told_fast).float()
         cuts = [timbre.POINTS, SLOTS, SLOTS, BANDS, 1, timbre.ORDERS * timbre.ZONES, timbre.ORDERS, PIECES]
         envelope, correction, shifts, bands, cents, levels, pitches, onsets = torch.split(raw, cuts, dim=2)

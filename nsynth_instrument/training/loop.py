@@ -97,7 +97,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.task, self.schedule = folder, task, schedule
         AcceleratorState._reset_state()  # a run of another precision may have been in this process
-        self.accelerator = Accelerator(mixed_precision=_precision(schedule.precision))
+        self.accelerator = Accelerator(mixed_precision=precision_for(schedule.precision))
         torch.manual_seed(schedule.seed)
         plain = task.module()
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
@@ -238,7 +238,8 @@ class Run:
                 board.add_scalar(f"{kind}/{name}", value, self.step)
 
 
-def _precision(wanted: str) -> str:
+def precision_for(wanted: str) -> str:
+    """"bf16" or "no", of a `Schedule.precision`."""
     if wanted != "auto":
         return wanted
     fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -19,6 +19,8 @@ from .loop import Schedule, Task, with_overrides
 
 FOLDER = Path(__file__).parent
 RECORD = "run.toml"
+TRAINED = (*KINDS, "transposition")
+"""Kinds of networks, a model's own or a part of one."""
 
 Progress = Callable[[str, int], None]
 
@@ -37,8 +39,8 @@ class TrainingPlan:
     def of(cls, name: str, values: Mapping[str, Any], *, where: str) -> TrainingPlan:
         """Raises DataError for keys or kinds that are not known."""
         unknown = set(values) - {"kind", "network", "recipe", "schedule"}
-        if unknown or values.get("kind") not in KINDS:
-            kinds = " or ".join(f"'{k}'" for k in KINDS)
+        if unknown or values.get("kind") not in TRAINED:
+            kinds = " or ".join(f"'{k}'" for k in TRAINED)
             raise DataError(f"{where} is not a training plan: it needs kind = {kinds}, and may have [network], "
                             "[recipe] and [schedule]; compare it with a shipped one, " + ", ".join(shipped()))  # fmt: skip
         return cls(name, values["kind"], *(dict(values.get(k, {})) for k in ("network", "recipe", "schedule")))
@@ -46,7 +48,7 @@ class TrainingPlan:
     @property
     def hears(self) -> str:
         """What is kept of a dataset for it, so that plans which hear the same share it: "features" or "recordings"."""
-        return "features" if self.kind == "harmonic" or self.network.get("guide") else "recordings"
+        return "features" if self.kind in ("harmonic", "transposition") or self.network.get("guide") else "recordings"
 
     def to_dict(self) -> dict[str, Any]:
         """As TOML has it, and `of` reads it."""
@@ -55,7 +57,7 @@ class TrainingPlan:
 
 def shipped() -> list[str]:
     """Names of the plans that come with the program."""
-    return sorted(p.stem for p in FOLDER.glob("*.toml") if p.stem.split("-")[0] in KINDS)
+    return sorted(p.stem for p in FOLDER.glob("*.toml") if p.stem.split("-")[0] in TRAINED)
 
 
 def load(name: str) -> TrainingPlan:
@@ -127,6 +129,13 @@ def prepare(
 
             form, to_do = SpectralConfig.of(plan.network), SpectralRecipe(**plan.recipe)
             task = SpectralTask(recorded(spectra.RATE, FRAME), form, to_do)
+        elif plan.kind == "transposition":
+            from ..bundle import find
+            from ..nets.transposition import KeyConfig
+            from .transposition import KeyRecipe, KeyTask
+
+            keys, learned = KeyConfig(**plan.network), KeyRecipe(**plan.recipe)
+            task = KeyTask(analysed(), find(keys.of), keys, learned)
         else:
             from ..nets.harmonic import HarmonicConfig
             from .harmonic import HarmonicTask, Recipe
