@@ -25,7 +25,7 @@ def stages(team, pieces, rounds, sums, log):  # type: ignore[no-untyped-def]
                     total += sums[r - 1, j] % 1000003
             sums[r, i] = total
             log[r, i] += 1
-            ticket = done(team, ticket)
+            ticket = done(team, ticket, 1)
         base += pieces
 
 

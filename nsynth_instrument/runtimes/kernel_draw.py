@@ -1,4 +1,4 @@
-"""Drawing a class in SIMD registers: no branch that a processor could guess wrongly."""
+"""Drawing in SIMD registers: no branch that a processor could guess wrongly."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ..dsp.mulaw import CLASSES
-from .kernel_emit import LANES, Emitter
+from ..dsp.mulaw import CLASSES, ZERO
+from ..nets.wavenet_config import LEAST, MOST
+from .kernel_emit import LANES, VECTOR, Emitter
 
 PARTS = CLASSES // LANES
 """Neighbouring classes in one lane."""
@@ -24,13 +25,15 @@ def order() -> npt.NDArray[np.intp]:
 
 
 @intrinsic
-def draw_class(typing, address, sharpness, u):  # type: ignore[no-untyped-def]
-    """The class, by inverse CDF at u, of the logits (256,) at an address in `order`, times sharpness / ln 2. They are spent."""
+def draw_class(typing, address, sharpness, noise, out):  # type: ignore[no-untyped-def]
+    """The class, by inverse CDF at the noise, of the logits (256,) at an address in `order`, times sharpness / ln 2, which are
+    spent. noise, out: addresses of a float32 and of the class's uint8."""
 
     def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
         e = Emitter(builder)
-        address, sharpness, u = arguments
+        address, sharpness, noise, out = arguments
         single, word, index = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+        u = builder.load(e.at(noise, 0, single), align=4)
 
         def shuffled(x: Any, other: Any, places: list[int]) -> Any:
             return builder.shuffle_vector(x, other, ir.Constant(ir.VectorType(index, LANES), places))
@@ -82,6 +85,66 @@ def draw_class(typing, address, sharpness, u):  # type: ignore[no-untyped-def]
             some = builder.fadd(running(some), passed)
             passed = e.spread(builder.extract_element(some, index(LANES - 1)))
             done = builder.add(done, count(some, left))
-        return builder.zext(builder.add(builder.mul(lane, index(PARTS)), at_most(done, PARTS - 1)), word)
+        drawn = builder.add(builder.mul(lane, index(PARTS)), at_most(done, PARTS - 1))
+        builder.store(builder.trunc(drawn, ir.IntType(8)), e.at(out, 0, ir.IntType(8)), align=1)
+        return context.get_dummy_value()
 
-    return types.int64(types.uintp, types.float32, types.float32), generate
+    return types.void(types.uintp, types.float32, types.uintp, types.uintp), generate
+
+
+@intrinsic
+def hear_class(typing, drawn, heard):  # type: ignore[no-untyped-def]
+    """How a class is heard as the past, from -1 to 1; addresses of its uint8 and of a float32."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        e, single = Emitter(builder), ir.FloatType()
+        drawn = builder.load(e.at(arguments[0], 0, ir.IntType(8)), align=1)
+        off = builder.fsub(builder.uitofp(drawn, single), single(float(ZERO)))
+        builder.store(builder.fmul(off, single(2 / CLASSES)), e.at(arguments[1], 0, single), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp), generate
+
+
+@intrinsic
+def draw_levels(typing, mean, deviation, heat, noise):  # type: ignore[no-untyped-def]
+    """LANES levels, mean + exp(deviation) heat noise, in place of the noise; addresses but for heat."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        e = Emitter(builder)
+        mean, deviation, heat, noise = arguments
+        spread = e.smaller(e.greater(e.load(deviation), e.all(LEAST)), e.all(MOST))
+        size = builder.fmul(e.exp2(builder.fmul(spread, e.all(1 / np.log(2))), 5), e.spread(heat))
+        builder.store(e.fused(size, e.load(noise), e.load(mean)), e.at(noise, 0, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.float32, types.uintp), generate
+
+
+@intrinsic
+def compand(typing, values):  # type: ignore[no-untyped-def]
+    """LANES levels as they are heard, x / sqrt(1 + |x|), in place; an address."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        e = Emitter(builder)
+        x = e.load(arguments[0])
+        size = e.greater(x, builder.fsub(e.all(0), x))
+        kind = ir.FunctionType(VECTOR, [VECTOR])
+        root = builder.call(builder.module.declare_intrinsic(f"llvm.sqrt.v{LANES}f32", (), kind), [builder.fadd(size, e.all(1))])
+        builder.store(builder.fdiv(x, root), e.at(arguments[0], 0, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp), generate
+
+
+@intrinsic
+def moved(typing, source, to, size):  # type: ignore[no-untyped-def]
+    """So many bytes from an address to another."""
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        byte = ir.IntType(8).as_pointer()
+        source, to, size = arguments
+        cgutils.raw_memmove(builder, builder.inttoptr(to, byte), builder.inttoptr(source, byte), size, 1)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.uintp), generate

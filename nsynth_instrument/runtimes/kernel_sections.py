@@ -72,7 +72,7 @@ def _through(
 def _overloaded(packed, kind, plane, moments, taps, x_next, first, out, kept, bias):  # type: ignore[no-untyped-def]
     if packed.dtype != types.int16:
         return lambda packed, kind, plane, moments, taps, x_next, first, out, kept, bias: multiply(
-            packed, kind, plane, moments, taps, x_next, first, out, kept, bias
+            packed, kind, plane, 1, moments, taps, x_next, first, out, kept, bias, NOWHERE
         )
     what = kind.literal_value
 
@@ -287,6 +287,6 @@ def layers(net, team, heard, x, edges, sums, each, own):  # type: ignore[no-unty
                     _save(x, edges[piece], apart, phase, begins, ends, net.dilations[begin:end].sum())
                 elif begins < ends:
                     _section(net, g, own, taps, heard, x, edges[piece], sums[piece % len(sums)], each, phase, begins, ends)
-                ticket = done(team, ticket)
+                ticket = done(team, ticket, 1)
             base += pieces
     tiles_end(net.dilated)

@@ -20,7 +20,7 @@ from numba.extending import intrinsic, overload
 
 from ..errors import DeviceError
 from .kernel_emit import GATE, INT, LANES, SINGLE, VECTOR, VECTORS, WORD, BFloat, Emitter
-from .kernel_tiles import AT_ONCE, INPUTS, has_tiles, tiled_block
+from .kernel_tiles import INPUTS, has_tiles, tiled_blocks
 
 Floats = npt.NDArray[np.float32]
 
@@ -101,10 +101,7 @@ def fetch(typing, address):  # type: ignore[no-untyped-def]
     """Calls for a line of memory, without waiting."""
 
     def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT])
-        to_read = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
-        builder.call(to_read, [builder.inttoptr(arguments[0], byte), INT(0), INT(3), INT(1)])
+        Emitter(builder).fetch(arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.uintp), generate
@@ -162,6 +159,12 @@ def stacked(matrices: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     for part, matrix in zip(out, matrices, strict=True):
         part[:] = matrix
     return out
+
+
+def joined(matrices: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The blocks of packed matrices of one shape, one matrix's after another's."""
+    out = stacked(matrices)
+    return out.reshape(-1, *out.shape[2:])
 
 
 def whole(rows: int) -> int:
@@ -264,72 +267,73 @@ def place(array, row):  # type: ignore[no-untyped-def]
     return at, array.strides[0]
 
 
+@numba.njit(nogil=True)
+def layer_place(array, layer, row):  # type: ignore[no-untyped-def]
+    """The same of a layer; array: (layers, columns, rows). A layer as an array of its own would be counted, which takes time."""
+    return array.ctypes.data + layer * array.strides[0] + row * array.itemsize, array.strides[1]
+
+
 NOWHERE = (0, 0)
 
 
 def multiply(
-    packed: Any, kind: Any, block: Any, columns: Any, taps: Any, x_next: Any, first: Any, out: Any, kept: Any, bias: Any
-) -> None:
-    """For compiled code: a block of a packed matrix's outputs applied to all columns; what becomes of the sums says `kind`.
+    packed: Any, kind: Any, block: Any, blocks: Any, columns: Any, taps: Any, x_next: Any,
+    first: Any, out: Any, kept: Any, bias: Any, waits: Any,
+) -> None:  # fmt: skip
+    """For compiled code: `blocks` of a packed matrix's outputs, from `block` on, applied to all columns; what becomes of the sums
+    says `kind`.
 
     taps: int64 (taps,), addresses of each tap's inputs of the first column; x_next: bytes to the next column's. Places:
-    first: float32 (ROWS,), what the sums begin with; out: float32 (ROWS,), where they go; kept: ROWS values as products
-    read them, half as many from GATE. bias: address of float32 (ROWS,). What a kind does not need may be NOWHERE. Inputs are
-    whole pairs. By tiles, inputs are whole tiles, and `readable` columns of them are read.
+    first: float32 (ROWS * blocks,), what the sums begin with; out: float32, as many, where they go; kept: as many values as
+    products read them. GATE keeps half as many, and its `out` is what is called for meanwhile: as many kept values. bias: address
+    of as many float32 as there are sums. What a kind does not need may be NOWHERE. Inputs are whole pairs. By tiles, inputs are
+    whole tiles, and `readable` columns of them are read.
+
+    waits: address of WAITING bytes of this thread's, zeros at first, and whether the last columns may be left there for its next
+    product by tiles: a GATE or PLAIN after KEEP, a KEEP or RELU after GATE, whose first 16 columns need nothing of them.
     """
     raise NotImplementedError
 
 
 @overload(multiply, prefer_literal=True, jit_options={"nogil": True})
-def _multiply(packed, kind, block, columns, taps, x_next, first, out, kept, bias):  # type: ignore[no-untyped-def]
+def _multiply(packed, kind, block, blocks, columns, taps, x_next, first, out, kept, bias, waits):  # type: ignore[no-untyped-def]
     what = kind.literal_value
     if packed.dtype == types.int16:
 
-        def by_tiles(packed, kind, block, columns, taps, x_next, first, out, kept, bias):  # type: ignore[no-untyped-def]
+        def by_tiles(packed, kind, block, blocks, columns, taps, x_next, first, out, kept, bias, waits):  # type: ignore[no-untyped-def]
             _, count, depth, _, _ = packed.shape
-            w = packed.ctypes.data + block * count * depth * ROWS * 4
-            tap = taps.ctypes.data
-            (f0, f1), (o0, o1), (k0, k1) = first, out, kept
-            # Half of a block's weights stays in the first cache over all columns; a gate needs both halves of its outputs.
-            halves = 1 if what == GATE or columns <= AT_ONCE else 2
-            for half in range(halves):
-                for begin in range(0, columns, 2 * AT_ONCE):
-                    many = min(2 * AT_ONCE, columns - begin)
-                    x, f, o, k = begin * x_next, f0 + begin * f1, o0 + begin * o1, k0 + begin * k1
-                    if halves == 1:
-                        if many > AT_ONCE:
-                            tiled_block(what, 2, 2, many, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
-                        else:
-                            tiled_block(what, 1, 2, many, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
-                    elif half == 0:
-                        tiled_block(what, 2, 0, many, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
-                    else:
-                        tiled_block(what, 2, 1, many, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
+            w, tap = packed.ctypes.data + block * count * depth * ROWS * 4, taps.ctypes.data
+            (f0, f1), (o0, o1), (k0, k1), (at, leave) = first, out, kept, waits
+            tiled_blocks(what, blocks, columns, w, tap, count, depth, x_next, f0, f1, o0, o1, k0, k1, bias, at, leave)
 
         return by_tiles
 
-    def run(packed, kind, block, columns, taps, x_next, first, out, kept, bias):  # type: ignore[no-untyped-def]
+    width = 4 * ROWS
+    wide = ROWS * (2 if packed.dtype == types.uint16 else 4) // (2 if what == GATE else 1)
+
+    def run(packed, kind, block, blocks, columns, taps, x_next, first, out, kept, bias, waits):  # type: ignore[no-untyped-def]
         _, count, depth, _, _ = packed.shape
-        w = packed.ctypes.data + block * count * depth * ROWS * 4
         tap = taps.ctypes.data
-        (f0, f1), (o0, o1), (k0, k1) = first, out, kept
         chunks = (columns + COLUMNS - 1) // COLUMNS
-        begin = 0
-        for chunk in range(1, chunks + 1):
-            # Of even size: a lone last column would cost nearly as much as five.
-            end = columns * chunk // chunks
-            many = end - begin
-            x, f, o, k = begin * x_next, f0 + begin * f1, o0 + begin * o1, k0 + begin * k1
-            if many == 5:
-                _block(packed, what, 5, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
-            elif many == 4:
-                _block(packed, what, 4, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
-            elif many == 3:
-                _block(packed, what, 3, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
-            elif many == 2:
-                _block(packed, what, 2, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
-            else:
-                _block(packed, what, 1, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, bias)
-            begin = end
+        for i in range(blocks):
+            w = packed.ctypes.data + (block + i) * count * depth * ROWS * 4
+            (f0, f1), (o0, o1), (k0, k1), at = first, out, kept, bias + i * width
+            begin = 0
+            for chunk in range(1, chunks + 1):
+                # Of even size: a lone last column would cost nearly as much as five.
+                end = columns * chunk // chunks
+                many, x = end - begin, begin * x_next
+                f, o, k = f0 + i * width + begin * f1, o0 + i * width + begin * o1, k0 + i * wide + begin * k1
+                if many == 5:
+                    _block(packed, what, 5, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, at)
+                elif many == 4:
+                    _block(packed, what, 4, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, at)
+                elif many == 3:
+                    _block(packed, what, 3, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, at)
+                elif many == 2:
+                    _block(packed, what, 2, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, at)
+                else:
+                    _block(packed, what, 1, w, tap, count, depth, x, x_next, f, f1, o, o1, k, k1, at)
+                begin = end
 
     return run

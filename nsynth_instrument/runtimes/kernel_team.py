@@ -136,10 +136,16 @@ def draw(team):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)
-def done(team, ticket):  # type: ignore[no-untyped-def]
-    """Says that the ticket's piece is done; the thread's next ticket."""
+def at_once(team, left):  # type: ignore[no-untyped-def]
+    """How many of a stage's last pieces a thread does at once: all, where it is alone."""
+    return left if team[_SIZE] == 1 else 1
+
+
+@numba.njit(nogil=True)
+def done(team, ticket, many):  # type: ignore[no-untyped-def]
+    """Says that so many pieces from the ticket's on are done; the thread's next ticket."""
     if team[_SIZE] == 1:
-        return ticket + 1
+        return ticket + many
     _add(team.ctypes.data + 8 * _DONE)
     return _add(team.ctypes.data + 8 * _DRAWN)
 

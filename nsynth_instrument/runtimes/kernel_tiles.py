@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
-from .kernel_emit import KEEP_RELU, LANES, PLAIN, RELU, VECTORS, WORD, Emitter, features, has_bf16
+from .kernel_emit import GATE, KEEP, KEEP_RELU, LANES, PLAIN, RELU, VECTORS, WORD, Emitter, features, has_bf16
 
 AT_ONCE = 16
 """Columns of a tile."""
@@ -50,7 +50,7 @@ def has_tiles() -> bool:
 
 def readable(columns: int) -> int:
     """How many columns are read where there are so many."""
-    return columns if columns <= AT_ONCE else -(-columns // (2 * AT_ONCE)) * 2 * AT_ONCE
+    return columns if columns <= AT_ONCE else -(-columns // AT_ONCE) * AT_ONCE
 
 
 def _tile(number: int) -> Any:
@@ -96,7 +96,7 @@ class Tiles:
         room = self.builder.bitcast(cgutils.alloca_once_value(self.builder, constant), self.pointer)
         few = self.builder.icmp_unsigned("<", columns, columns.type(AT_ONCE))
         rows = self.builder.trunc(self.builder.select(few, columns, columns.type(AT_ONCE)), ir.IntType(8))
-        for tile in range(5):
+        for tile in range(6):
             self.builder.store(rows, self.builder.gep(room, [WORD(48 + tile)]))
         self._call("ldtilecfg", room)
 
@@ -146,65 +146,151 @@ def _tiles_end(packed):  # type: ignore[no-untyped-def]
     return (lambda packed: _end()) if packed.dtype == types.int16 else (lambda packed: None)
 
 
-@intrinsic(prefer_literal=True)
-def tiled_block(  # type: ignore[no-untyped-def]
-    typing, kind, chunks, half, columns, w, taps, count, depth, x_at, x_next, first, first_next, out, out_next, kept, kept_next,
-    bias,
-):  # fmt: skip
-    """A block's outputs of up to 16 columns for each of the chunks, 1 or 2: its first half (0), its second (1) or all (2).
+_BEFORE = {GATE: KEEP, KEEP: GATE, RELU: GATE, PLAIN: KEEP, KEEP_RELU: KEEP}
+"""The kind of what may wait for the first product of a kind."""
 
-    See `kernel_simd.multiply`; all but counts are addresses and bytes. What lies beyond the columns is read up to the end of
-    the chunks, and has no effect.
+WAITING = AT_ONCE * _ROW + 8 * 8
+"""Bytes of a room, for 16 columns' sums and where they go."""
+
+
+@intrinsic(prefer_literal=True)
+def tiled_blocks(  # type: ignore[no-untyped-def]
+    typing, kind, blocks, columns, w, taps, count, depth, x_next, first, first_next, out, out_next, kept, kept_next, bias,
+    room, leave,
+):  # fmt: skip
+    """The outputs of neighbouring blocks of all columns, 16 at a time.
+
+    See `kernel_simd.multiply`; all but counts are addresses and bytes. What lies beyond the columns is read up to the next
+    multiple of 16, and has no effect.
+
+    The tiles and the vectors work side by side: beside each product stand some of the 16 columns that were multiplied before,
+    and become what the next product reads; beside the first ones those that wait in the room. Tiles are stored as
+    `tiled_columns` does it.
     """
-    signature = types.void(kind, chunks, half, *(types.uintp,) * 14)
-    what, high, which = kind.literal_value, chunks.literal_value, half.literal_value
-    both = [range(VECTORS // 2), range(VECTORS // 2, VECTORS)]
-    # One chunk has all outputs at once; two have half of them each time, so that what is read of either serves two products.
-    parts = both[which : which + 1] or ([range(VECTORS)] if high == 1 else both)
-    told = [v for part in parts for v in part]
+    signature = types.void(kind, *(types.uintp,) * 16)
+    what = kind.literal_value
 
     def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
         e, t = Emitter(builder), Tiles(builder)
-        columns, w, taps, count, depth, x_at, x_next, first, first_next, out, out_next, kept, kept_next, bias = arguments[3:]
+        blocks, columns, w, taps, count, depth, x_next, first, first_next, out, out_next, kept, kept_next, bias = arguments[1:15]
+        room, leave = arguments[15:]
+        add, mul, load, store = builder.add, builder.mul, builder.load, builder.store
         # Not Numba's `alloca_once`: that fills with zeros, which LLVM takes seconds to optimise byte by byte.
         with builder.goto_entry_block():
-            room = builder.alloca(ir.ArrayType(ir.IntType(8), high * AT_ONCE * _ROW))
-        room.align = 64
-        sums = builder.ptrtoint(room, WORD)
+            own = builder.alloca(ir.ArrayType(ir.IntType(8), 2 * AT_ONCE * _ROW))
+            left, here, last_left, latest = (builder.alloca(WORD) for _ in range(4))
+            # Where first, out, kept and bias are of the columns that wait, of the last ones, and of a block; then its weights and
+            # its next column.
+            places, last, block = ([builder.alloca(WORD) for _ in range(n)] for n in (4, 4, 6))
+        own.align = 64
+        sums = [add(builder.ptrtoint(own, WORD), WORD(AT_ONCE * _ROW * turn)) for turn in range(2)]
+        nexts, nowhere = [first_next, out_next, kept_next, WORD(0)], WORD(0)
         steps = builder.udiv(depth, WORD(INPUTS // 2))
-        halves = [w, builder.add(w, builder.mul(builder.mul(count, steps), WORD(2 * _TILE)))]
+        half = mul(mul(count, steps), WORD(2 * _TILE))
+        dots = mul(mul(count, steps), WORD(VECTORS))
+        some = builder.udiv(add(dots, WORD(AT_ONCE - 1)), dots)
+        record = [e.at(add(room, WORD(AT_ONCE * _ROW)), 8 * i, WORD) for i in range(8)]
 
-        def chunk(base: Any, step: Any, c: int) -> Any:
-            return builder.add(base, builder.mul(step, WORD(AT_ONCE * c)))
+        def least(a: Any, b: Any) -> Any:
+            return builder.select(builder.icmp_unsigned("<", a, b), a, b)
 
-        for part in parts:
-            wide = len(part)
-            for tile in range(high * wide):
-                t.clear(tile)
+        def finish(kind: int, most: Any, follow: Any) -> None:
+            """At most so many of the columns that wait, as the next product reads them."""
+            many = least(load(left), most)
+            with cgutils.for_range(builder, many, intp=WORD):
+                begins, plain, keep, shift = (load(slot) for slot in places)
+                total = [builder.fadd(*(e.load(at, 4 * LANES * v) for at in (load(here), begins))) for v in range(VECTORS)]
+                if kind == GATE:
+                    e.fetch(plain, 2)
+                e.finish(kind, total, plain, keep, shift, True)
+                for slot, step in zip((here, *places), (WORD(_ROW), *follow), strict=True):
+                    store(add(load(slot), step), slot)
+            store(builder.sub(load(left), many), left)
+
+        def waiting(at: Any) -> None:
+            """The last columns, whose sums are there, are those that wait."""
+            for slot, value in zip((left, *places), (last_left, *last), strict=True):
+                store(load(value), slot)
+            store(at, here)
+
+        def stored(turn: int, i: int, at: Any) -> None:
+            t.store(_TURNS[turn][i], add(at, WORD(4 * LANES * i)), WORD(_ROW))
+
+        def multiply(turn: int, tap: Any, step: Any, start: bool, kind: int, follow: Any) -> None:
+            """A step's products; where sums start, the last ones are stored."""
+            x = add(load(e.at(taps, mul(tap, WORD(8)), WORD), align=8), mul(load(block[5]), x_next))
+            x = add(x, mul(step, WORD(2 * INPUTS)))
+            at = add(load(block[4]), mul(add(mul(tap, steps), step), WORD(2 * _TILE)))
+            t.load(5, x, x_next)
+            for i in range(VECTORS):
+                t.load(6 + i % 2, add(add(at, half) if i > 1 else at, WORD(_TILE * (i % 2))), WORD(64))
+                if start:
+                    for j in [[], [0, 1], [2], [3]][i]:
+                        stored(1 - turn, j, sums[1 - turn])
+                    t.clear(_TURNS[turn][i])
+                t.dot(_TURNS[turn][i], 5, 6 + i % 2)
+                finish(kind, some, follow)
+
+        def products(turn: int, start: int, kind: int, follow: Any) -> None:
             with cgutils.for_range(builder, count, intp=WORD) as tap:
-                x_tap = builder.add(builder.load(e.at(taps, builder.mul(tap.index, WORD(8)), WORD), align=8), x_at)
-                with cgutils.for_range(builder, steps, intp=WORD) as step:
-                    x = builder.add(x_tap, builder.mul(step.index, WORD(2 * INPUTS)))
-                    at = builder.add(builder.mul(tap.index, steps), step.index)
-                    weights = [builder.add(builder.mul(at, WORD(2 * _TILE)), begin) for begin in halves]
-                    for c in range(high):
-                        t.load(4 + c, chunk(x, x_next, c), x_next)
-                        for i in range(wide):
-                            held = 4 + high + i % (4 - high)
-                            if c == 0:
-                                v = part[i]
-                                t.load(held, builder.add(weights[v // 2], WORD(_TILE * (v % 2))), WORD(64))
-                            t.dot(wide * c + i, 4 + c, held)
-            for c in range(high):
-                for i, v in enumerate(part):
-                    t.store(wide * c + i, builder.add(sums, WORD(AT_ONCE * _ROW * c + 4 * LANES * v)), WORD(_ROW))
+                begin = builder.select(builder.icmp_unsigned("==", tap.index, WORD(0)), WORD(start), WORD(0))
+                with cgutils.for_range(builder, steps, start=begin, intp=WORD) as step:
+                    multiply(turn, tap.index, step.index, False, kind, follow)
 
-        with cgutils.for_range(builder, columns, intp=WORD) as column:
-            here = builder.add(sums, builder.mul(column.index, WORD(_ROW)))
-            begin = builder.add(first, builder.mul(column.index, first_next))
-            total = [builder.fadd(e.load(here, 4 * LANES * v), e.load(begin, 4 * LANES * v)) for v in told]
-            plain, keep = (builder.add(a, builder.mul(s, column.index)) for a, s in ((out, out_next), (kept, kept_next)))
-            e.finish(what, total, plain, keep, bias, True, told[0])
+        def onward(turn: int) -> None:
+            """To the next columns, of the next block after the last ones."""
+            at = load(block[5])
+            store(least(builder.sub(columns, at), WORD(AT_ONCE)), last_left)
+            for slot, base, step in zip(last, block, nexts, strict=False):
+                store(add(load(base), mul(at, step)), slot)
+            store(add(at, WORD(AT_ONCE)), block[5])
+            with builder.if_then(builder.icmp_unsigned(">=", load(block[5]), columns)):
+                store(WORD(0), block[5])
+                quarter = _ROW // 4
+                ahead = [WORD(v) for v in ((_ROW, quarter, quarter, _ROW) if what == GATE else (_ROW, _ROW, _ROW // 2, _ROW))]
+                for slot, step in zip(block, (*ahead, add(half, half)), strict=False):
+                    store(add(load(slot), step), slot)
+            builder.cbranch(builder.icmp_unsigned("==", load(block[4]), end_at), tails[turn], bodies[1 - turn])
+
+        for slot, value in zip(block, (first, out, kept, bias, w, WORD(0)), strict=True):
+            store(value, slot)
+        end_at = add(w, mul(blocks, add(half, half)))
+        bodies, tails = ([builder.append_basic_block(f"{name}{n}") for n in range(2)] for name in ("turn", "tail"))
+        end = builder.append_basic_block("end")
+
+        for slot, value in zip((left, *places), record, strict=False):
+            store(load(value), slot)
+        store(room, here)
+        store(WORD(0), record[0])
+        follow = [*(load(value) for value in record[5:]), nowhere]
+        for i in range(VECTORS):
+            t.clear(_TURNS[0][i])
+        products(0, 0, _BEFORE[what], follow)
+        finish(_BEFORE[what], load(left), follow)
+        onward(0)
+        for turn in range(2):
+            builder.position_at_end(bodies[turn])
+            multiply(turn, WORD(0), WORD(0), True, what, nexts)
+            waiting(sums[1 - turn])
+            products(turn, 1, what, nexts)
+            onward(turn)
+            builder.position_at_end(tails[turn])
+            at = builder.select(builder.icmp_unsigned("!=", leave, WORD(0)), room, sums[turn])
+            store(at, latest)
+            for i in range(VECTORS):
+                stored(turn, i, at)
+            builder.branch(end)
+        builder.position_at_end(end)
+        finish(what, load(left), nexts)
+        waiting(load(latest))
+        with builder.if_else(builder.icmp_unsigned("!=", leave, WORD(0))) as (leaving, staying):
+            with leaving:
+                for value, slot in zip((last_left, *last), record, strict=False):
+                    store(load(value), slot)
+                for value, slot in zip(nexts, record[5:], strict=False):
+                    store(value, slot)
+            with staying:
+                finish(what, load(left), nexts)
         return context.get_dummy_value()
 
     return signature, generate

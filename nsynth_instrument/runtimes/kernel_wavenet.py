@@ -1,7 +1,7 @@
 """The WaveNet by NumPy and Numba: the base install's own.
 
 Weights are packed once, those of encoder and decoder when each is first used; the taps of a dilated convolution are
-read from ring buffers; the residual and skip outputs are one product, added in place; conditioning is folded once per
+read from ring buffers; residuals are added in place; the skips of all layers are one product; conditioning is folded once per
 code frame; the last layer's residual, which nothing hears, is left out. A small network's tiles of notes go to threads
 of their own; a large one's, whose weights do not fit a cache, are worked on by all threads together, each with some of
 the outputs, so that memory is read once for all notes.
@@ -25,9 +25,9 @@ from ..dsp.mulaw import CLASSES
 from ..errors import BundleError, DeviceError
 from ..nets.wavenet_config import WaveNetConfig
 from .kernel_draw import order
-from .kernel_emit import has_bf16, pairs_pay
+from .kernel_emit import LANES, has_bf16, pairs_pay
 from .kernel_encoder import Encoder
-from .kernel_simd import ROWS, aligned, in_blocks, narrowed, pack, stacked, whole
+from .kernel_simd import ROWS, aligned, in_blocks, joined, narrowed, pack, whole
 from .kernel_steps import Net, Tile, run_steps
 from .kernel_team import Crew
 from .kernel_tiles import AT_ONCE, has_tiles, readable
@@ -120,8 +120,9 @@ class WaveNetKernel:
 
         # What goes straight from the first convolution to the skip is one matrix with it.
         first, through = d["start.weight"].astype(np.float64), d["skip_start.weight"].astype(np.float64)
-        start_bias = np.concatenate([d["start.bias"], through @ d["start.bias"] + d["skip_start.bias"]])
-        start_bias[c.width :] += sum(layer["join.bias"][c.width :].astype(np.float64) for layer in layers)
+        skips = sum(layer["join.bias"][c.width :].astype(np.float64) for layer in layers)
+        start_bias = d["start.bias"], through @ d["start.bias"] + d["skip_start.bias"] + skips
+        start = [in_blocks(x.T) for x in (first, through @ first)]
         shift = np.cumsum([np.zeros(c.width), *(layer["join.bias"][: c.width] for layer in layers[:-1])], axis=0)
         # The bias of a dilated convolution and of `out1` is added wherever the condition is: they become one.
         split = [2 * c.width * i for i in range(1, c.layers + 1)]
@@ -132,19 +133,22 @@ class WaveNetKernel:
         if c.head == "classes":
             said = (CLASSES * np.arange(c.bands)[:, None] + order()).reshape(-1)
         else:
-            said = np.arange(c.bands * c.says)
+            # All means, then all deviations, in whole vectors.
+            band = np.arange(-(-c.bands // LANES) * LANES)
+            said = np.concatenate([np.where(band < c.bands, 2 * band + i, 2 * c.bands) for i in range(2)])
         dilated = [layer["dilated.weight"].reshape(2 * c.width, c.kernel, c.width) for layer in layers]
         return Net(
             condition=pack(np.concatenate([_rows(t, o) for t, o in zip(told, lie, strict=True)])[:, None], bf16=False),
             condition_bias=np.concatenate([_rows(b, o) for b, o in zip(biases, lie, strict=True)]).astype(np.float32),
-            start=packed(np.concatenate([first, through @ first]).astype(np.float32)),
-            start_bias=in_blocks(start_bias),
-            dilated=stacked([packed(t, gated=True) for t in dilated]),
-            join=stacked([packed(layer["join.weight"]) for layer in layers]),
+            start=packed(np.concatenate(start, axis=1).T),
+            start_bias=in_blocks(np.concatenate([in_blocks(x) for x in start_bias])),
+            dilated=joined([packed(t, gated=True) for t in dilated]),
+            residual=joined([packed(layer["join.weight"][: c.width]) for layer in layers]),
+            skip=packed(np.stack([layer["join.weight"][c.width :] for layer in layers], axis=1)),
             shift=in_blocks(shift),
             out1=packed(d["out1.weight"]),
-            say=packed(d["logits.weight"][said]),
-            say_bias=in_blocks(d["logits.bias"][said]),
+            say=packed(_rows(d["logits.weight"], said)),
+            say_bias=in_blocks(_rows(d["logits.bias"], said)),
             dilations=np.array(c.dilations),
         )
 
@@ -163,16 +167,19 @@ class WaveNetKernel:
         c, item = self.config, np.uint16 if self.bf16 else np.float32
         notes = readable(notes) if self.tiles else notes
         begins = np.cumsum([0, *((c.kernel - 1) * d + 1 for d in c.dilations)])
-        heard = self._net.start.shape[2] * self._net.start.shape[4]
+        heard, wide = self._net.start.shape[2] * self._net.start.shape[4], len(self._net.dilated) // c.layers
         return Tile(
             told=aligned((notes, c.conditions), np.float32),
-            folded=aligned((notes, len(self._net.condition_bias)), np.float32),
-            heard=aligned((notes, -(-heard // 2) * 2), item),
-            state=aligned((notes, whole(c.width + c.skip)), np.float32),
+            folded=aligned((c.layers, notes, wide * ROWS), np.float32),
+            folded_out=aligned((notes, whole(c.skip)), np.float32),
+            # Whole vectors are written over what a step hears, from any band on.
+            heard=aligned((notes, whole(heard + LANES)), item),
+            now=aligned((notes, -(-c.bands // LANES) * LANES), np.float32),
+            state=aligned((notes, whole(c.width) + whole(c.skip)), np.float32),
             rings=aligned((int(begins[-1]), notes, whole(c.width)), item),
             begins=begins,
-            gated=aligned((notes, self._net.dilated.shape[1] * ROWS // 2), item),
-            skipped=aligned((notes, whole(c.width + whole(c.skip))), item),
+            gated=aligned((c.layers, notes, wide * ROWS // 2), item),
+            skipped=aligned((notes, whole(c.skip)), item),
             hidden=aligned((notes, whole(c.skip)), item),
             said=aligned((notes, whole(len(self._net.say_bias))), np.float32),
         )
@@ -192,32 +199,33 @@ class WaveNetKernel:
         c = self.config
         batch, frames, _ = codes.shape
         out = np.zeros((batch, frames * c.steps, c.bands), np.float32 if c.head == "levels" else np.uint8)
-        noise = np.ascontiguousarray(noise)
-        source = np.zeros((batch, frames * c.steps, 0), np.float32) if source is None else source
+        noise = np.ascontiguousarray(noise, np.float32)
+        source = np.zeros((batch, frames * c.steps, 0)) if source is None else source
+        source = np.ascontiguousarray(source, np.float32)
         past = np.zeros((0, 0, 0), out.dtype) if follow is None else np.ascontiguousarray(follow, dtype=out.dtype)
         heat = np.float32(max(temperature, 1e-3))
-        team = min(self.threads, TEAM) if self._net.dilated.nbytes + self._net.join.nbytes > LARGE else 1
+        team = min(self.threads, TEAM) if self._net.dilated.nbytes + self._net.residual.nbytes > LARGE else 1
         crews = max(1, self.threads // team)
         # As many tiles as keep all crews busy to the end, each as large as that leaves it.
         most = TEAM_TILE if team > 1 else TILE
         tiles = min(-(-batch // (most * crews)) * crews, batch)
-        edges = [batch * i // tiles for i in range(tiles + 1)]
+        # Of many notes, whole columns of tiles.
+        unit = AT_ONCE if self.tiles and batch >= 2 * AT_ONCE * tiles else 1
+        edges = [min(unit * (-(-batch // unit) * i // tiles), batch) for i in range(tiles + 1)]
 
         def run(i: int) -> None:
             some = slice(edges[i], edges[i + 1])
-            tile = self._tile(some.stop - some.start)
-            told = c.conditioning(codes[some], pitch[some], velocity[some])
+            notes = some.stop - some.start
+            tile, told = self._tile(notes), c.conditioning(codes[some], pitch[some], velocity[some])
             at = c.kernel * c.bands
+            tile.heard[:notes, at : at + c.source] = narrowed(source[some, 0], self.bf16)
             with Crew(team) as crew:
                 for number in range(frames):
-                    begin = number * c.steps
-                    led = np.ascontiguousarray(source[some, begin : begin + c.steps])
-                    tile.told[: len(led)] = told[:, number]
-                    tile.heard[: len(led), at : at + c.source] = narrowed(led[:, 0], self.bf16)
+                    tile.told[:notes] = told[:, number]
 
-                    def share(board: Any, first: int, last: int, begin: int = begin, led: Any = led) -> None:
-                        given = led, noise, past, out, some.start, heat
-                        run_steps(self._net, tile, board, c.width, c.bands, begin, first, last, *given)
+                    def share(board: Any, first: int, last: int, begin: int = number * c.steps) -> None:
+                        given = source, noise, past, out, some.start, heat
+                        run_steps(self._net, tile, board, notes, c.bands, begin, first, last, *given)
 
                     crew.work(share, c.steps)
 
