@@ -3,8 +3,8 @@
 Codes are to say a timbre, and the decoder applies pitch and velocity; yet those of an instrument's keys differ, and a decoder
 that has one note's does not know how. A network does, that learned from all notes of two soundfonts
 (`training.transposition`): of a note's codes, its key and velocity, and those wanted, it says the codes that are expected there,
-and the means of what the decoder would lose of such a note. What it expects at the note's own key is taken off, so that nothing
-moves there; how far that is from the codes themselves tells how well it knows the sound.
+and the means of what the decoder would lose of such a note. How far what it expects at the note's own key is from the codes
+themselves tells how well it knows the sound: of one that it knows its word is taken, of others only how codes change.
 """
 
 from __future__ import annotations
