@@ -178,7 +178,14 @@ class HarmonicCodec:
         there = [i for i, k in enumerate(kept) if k is not None and sure[i] + guessed[i] > 0]
         if not there:
             return out
-        plain = [codes[i] - _added(kept[i], len(codes[i])) for i in there]
+        same: dict[tuple[int, int], Floats] = {}
+        plain = []
+        for i in there:
+            k = kept[i]
+            assert k is not None
+            if (id(k.detail), k.note) not in same:
+                same[id(k.detail), k.note] = codes[i] - _added(k, len(codes[i]))
+            plain.append(same[id(k.detail), k.note])
         said = self.keys(plain, [notes[i] for i in there], [wanted[i] for i in there], [known[i] for i in there])
         for i, heard, (drift, lost) in zip(there, plain, said, strict=True):
             # Refining helps a strange sound's other keys, and a familiar one's not.

@@ -10,6 +10,7 @@ themselves tells how well it knows the sound: of one that it knows its word is t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -75,9 +76,14 @@ class Transposition:
         to be lost of those: see `Means`. familiar: how much of what it misses of a note at its own key is taken for that note's
         alone, and none of the sound's: of those that it knows codes are nearer by 0.2 dB so, of others further by 1.
         """
-        heard, to, w = self._heard(codes), [_within(a, b) for a, b in zip(notes, wanted, strict=True)], self._weights
+        # One known note is asked for many others.
+        known = {(id(c), n): i for i, (c, n) in enumerate(zip(codes, notes, strict=True))}
+        once, place = list(known.values()), {k: j for j, k in enumerate(known)}
+        which = [place[id(c), n] for c, n in zip(codes, notes, strict=True)]
+        heard, own, w = self._heard([codes[i] for i in once]), [notes[i] for i in once], self._weights
+        here = self._said(heard, own, own)[0][which]
+        heard, to = heard[which], [_within(a, b) for a, b in zip(notes, wanted, strict=True)]
         there, *lost = self._said(heard, notes, to)
-        here = self._said(heard, notes, notes)[0]
         moved = (there - here + np.asarray(familiar, np.float32)[:, None] * (here - heard)) * w["scale"]
         drift = np.einsum("ntd,tde->nte", (moved @ w["basis"].T).reshape(-1, FRAMES, DIMS), w["inverse"], optimize=True)
         level, noise = (x.reshape(len(to), 3, -1) for x in lost)
@@ -139,6 +145,7 @@ def told(note: Note, wanted: Note) -> Floats:
     return np.concatenate(both, dtype=np.float32)
 
 
+@lru_cache(16)
 def woven(frames: int) -> Floats:
     """Matrix (frames, spans): straight lines between the middles of spans."""
     middles = [(a + b - 1) / 2 for a, b in SPANS]

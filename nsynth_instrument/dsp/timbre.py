@@ -101,6 +101,7 @@ def pieces(attack: Floats | None, frames: int) -> Floats:
     return out[:frames]
 
 
+@lru_cache(256)
 def key(pitch: float) -> npt.NDArray[np.float64]:
     """A MIDI pitch (may be fractional) as a network is told it, (KEY,): bases, and a line."""
     p = float(np.clip(pitch, 20, 109))
