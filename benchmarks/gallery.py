@@ -52,7 +52,7 @@ def main(soundfont, out):
     mixer, cells = Mixer(InstrumentBank.of(known.values()), codec, frames), []
     for name, after in zip(ROWS, [*list(ROWS)[1:], next(iter(ROWS))], strict=True):
         note, up = Note(ROWS[name], 100), Note(ROWS[name] + 12, 100)
-        mixed = [alone(known[name], note, frames), alone(known[name], up, frames)]
+        mixed = alone(codec, [(known[name], note), (known[name], up)], frames)
         mixed += mixer.mix([(Morph.between(name, after, 0.5), note)])
         made = codec.decode(
             [m.codes for m in mixed], [note, up, note], detail=[m.detail for m in mixed], level=[m.level for m in mixed]
