@@ -40,7 +40,7 @@ REACH = 26
 """Semitones between two notes that it learned from; further away what it says holds."""
 FAMILIAR, STRANGE = 0.15, 0.21
 """What it misses of a note's codes at their own key, of what codes differ by, of sounds that it knows and of those that it does
-not: of 48 notes at keys and of 48 of presets that it never heard 40 and 2 are within the first, 5 and 40 beyond the second."""
+not: of 48 notes at keys and of 48 of presets that it never heard 39 and 2 are within the first, 5 and 41 beyond the second."""
 STEPS = 40
 """Of `added`, that a code's 1 has."""
 BOUND = 2.99

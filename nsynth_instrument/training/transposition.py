@@ -3,7 +3,7 @@
 Of pairs of notes it is asked what codes the encoder has of the other one, and by how much the decoder, told those, misses the
 other's levels and noise in the mean. Codes are seen where a step is as loud in every direction: from what the decoder
 says of random steps. What is heard is blurred by as much as sounds differ: of what lies beyond all that it has learned it then
-says little, and that it does not know the sound shows (`Transposition.familiarity`).
+says little, and that it does not know the sound shows (`Transposition.missed`).
 """
 
 from __future__ import annotations
