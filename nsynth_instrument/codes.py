@@ -15,8 +15,10 @@ DIMS = 16
 """Values per code frame (Engel et al. 2017, section 2.1)."""
 
 FRAME_RATE = 31.25
-"""Code frames per second, Hz: one per 512 samples at 16 kHz, so 125 frames for 4 s."""
+"""Code frames per second, Hz: one per 512 samples at 16 kHz."""
 
+FRAMES = 125
+"""Code frames of NSynth's notes, 4 s."""
 
 WEIGHTINGS = ("bilinear", "distance")
 """How four corners share a point between them."""

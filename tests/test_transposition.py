@@ -12,9 +12,7 @@ from nsynth_instrument.codecs import Kept
 from nsynth_instrument.codecs.harmonic import least
 from nsynth_instrument.codecs.transposition import (
     FILE,
-    FRAMES,
     REACH,
-    SLOTS,
     SPANS,
     STEPS,
     Transposition,
@@ -25,8 +23,8 @@ from nsynth_instrument.codecs.transposition import (
     unpacked,
     woven,
 )
-from nsynth_instrument.codes import DIMS
-from nsynth_instrument.dsp.detail import Means
+from nsynth_instrument.codes import DIMS, FRAMES
+from nsynth_instrument.dsp.detail import MEANT, Means
 from nsynth_instrument.dsp.partials import BANDS
 from nsynth_instrument.dsp.timbre import KEY
 from nsynth_instrument.errors import BundleError, DataError
@@ -43,7 +41,7 @@ def _weights(seed: int = 0, said: float = 1.0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     seen, width, level, noise = (CONFIG[k] for k in ("seen", "width", "level", "noise"))
     shapes = {"start": (width, seen + 2 * KEY + 2), "say": (seen, width), "few_level": (level, width), "few_noise": (noise, width)}
-    shapes |= {"level": (3 * SLOTS, level), "noise": (3 * BANDS, noise)}
+    shapes |= {"level": (3 * MEANT, level), "noise": (3 * BANDS, noise)}
     shapes |= {f"blocks.{i}.{part}": (width, width) for i in range(2) for part in ("mix", "out")}
     out = {f"{n}.weight": rng.normal(0, 0.3, s) for n, s in shapes.items()}
     out |= {f"{n}.bias": rng.normal(0, 0.1, s[0]) for n, s in shapes.items()}
@@ -259,7 +257,7 @@ def run(_model: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     batch = task.batch(np.random.default_rng(0), 3)
     again = task.batch(np.random.default_rng(0), 3)
     assert all(torch.equal(batch[k], again[k]) for k in batch)
-    assert batch["heard"].shape == (4, 12) and batch["level"].shape == (4, 3, SLOTS), "three pairs, and one note twice"
+    assert batch["heard"].shape == (4, 12) and batch["level"].shape == (4, 3, MEANT), "three pairs, and one note twice"
     assert {i.index["pitch"][r] for i, rows in zip(task.instruments, task.train_rows, strict=True) for r in rows} == {57, 63, 75, 81}
     assert not any("voice" in k for k in going.plain.state_dict()), "the voice is no part of what is learned"
     list(going.train(5 / 60))

@@ -15,9 +15,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ..codes import DIMS
+from ..codes import DIMS, FRAMES
 from ..dsp import timbre
-from ..dsp.detail import Means
+from ..dsp.detail import MEANT, Means
 from ..dsp.partials import BANDS
 from ..errors import BundleError
 from ..notes import Note
@@ -27,10 +27,6 @@ Floats = npt.NDArray[np.float32]
 
 FILE = "transposition.safetensors"
 """Where a model has its weights."""
-FRAMES = 125
-"""Code frames of NSynth's notes, which it learned from."""
-SLOTS = 128
-"""Slots of which it says levels."""
 SPANS = (
     *((0, 1), (1, 2), (2, 3), (3, 5), (5, 8), (8, 12), (12, 18), (18, 26), (26, 36), (36, 50), (50, 66), (66, 80), (80, 94)),
     *((94, 95), (95, 97), (97, 100), (100, 105), (105, 112), (112, 119), (119, 125)),
@@ -103,7 +99,7 @@ class Transposition:
             x = x + _product(_silu(_product(_norm(x, w, f"{name}norm"), w, f"{name}mix")), w, f"{name}out")
         x = _silu(_norm(x, w, "norm"))
         level, noise = (_product(_product(x, w, f"few_{name}"), w, name) for name in ("level", "noise"))
-        if (level.shape[1], noise.shape[1]) != (3 * SLOTS, 3 * BANDS):
+        if (level.shape[1], noise.shape[1]) != (3 * MEANT, 3 * BANDS):
             raise ValueError("shapes")
         return heard + _product(x, w, "say"), level, noise
 

@@ -39,6 +39,10 @@ class Detail:
     at: Floats | None = None
 
 
+MEANT = 128
+"""Slots of which a network says such means."""
+
+
 @dataclass(frozen=True, eq=False)
 class Means:
     """Of a detail, what it is in the mean over onset, sustain and release: level (3, some slots) dB, noise (3, BANDS) dB."""

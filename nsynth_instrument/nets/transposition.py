@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ..codecs.transposition import FRAMES, SLOTS
-from ..codes import DIMS
+from ..codes import DIMS, FRAMES
+from ..dsp.detail import MEANT
 from ..dsp.partials import BANDS
 from ..dsp.timbre import KEY
 
@@ -83,7 +83,7 @@ class KeyNetwork(nn.Module):
         self.say = nn.Linear(config.width, config.seen)
         nn.init.zeros_(self.say.weight)
         nn.init.zeros_(self.say.bias)
-        self.few_level, self.level = nn.Linear(config.width, config.level), nn.Linear(config.level, 3 * SLOTS)
+        self.few_level, self.level = nn.Linear(config.width, config.level), nn.Linear(config.level, 3 * MEANT)
         self.few_noise, self.noise = nn.Linear(config.width, config.noise), nn.Linear(config.noise, 3 * BANDS)
         for last in (self.level, self.noise):
             nn.init.normal_(last.weight, std=0.1)
@@ -91,7 +91,7 @@ class KeyNetwork(nn.Module):
 
     def forward(self, heard: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """heard (batch, seen); keys (batch, 2 * KEY + 2): the key that is heard, the one that is wanted, their velocities of 0..1
-        -> what is expected there: (batch, seen), and of what is lost levels (batch, 3, SLOTS) and noise (batch, 3, BANDS).
+        -> what is expected there: (batch, seen), and of what is lost levels (batch, 3, MEANT) and noise (batch, 3, BANDS).
         """
         x = self.start(torch.cat([heard, keys], dim=1))
         for block in self.blocks:

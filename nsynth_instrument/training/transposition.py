@@ -17,12 +17,12 @@ import numpy.typing as npt
 import torch
 
 from ..bundle import Bundle
-from ..codecs.transposition import BOUND, FILE, FRAMES, REACH, SLOTS, told, unpacked
-from ..codes import DIMS
+from ..codecs.transposition import BOUND, FILE, REACH, told, unpacked
+from ..codes import DIMS, FRAMES
 from ..dsp import timbre
 from ..dsp.cosines import spans
-from ..dsp.partials import BANDS, Partials, slots_for
-from ..dsp.partials import SLOTS as EVERY
+from ..dsp.detail import MEANT
+from ..dsp.partials import BANDS, SLOTS, Partials, slots_for
 from ..nets.harmonic import Harmonic, HarmonicConfig
 from ..nets.transposition import VIEW, KeyConfig, KeyNetwork
 from ..notes import Note, hz
@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float32]
 
 SPAN_COUNTS = np.array([0.25, 0.55, 0.2], np.float32)
 """How much onset, sustain and release count in what is lost."""
-REST = timbre.POINTS + 2 * EVERY + BANDS
+REST = timbre.POINTS + 2 * SLOTS + BANDS
 """Of what the voice says, levels, offsets and noise."""
 _LEAST = 0.03
 """Deviations by which the least of what is heard is blurred."""
@@ -66,7 +66,7 @@ class KeyRecipe:
 class Lost:
     """What the decoder misses of an instrument's notes, told the encoder's codes, means over onset, sustain and release.
 
-    level (notes, 3, SLOTS) dB, and how much of it is heard, sum 1 at the most; noise (notes, 3, BANDS) dB.
+    level (notes, 3, MEANT) dB, and how much of it is heard, sum 1 at the most; noise (notes, 3, BANDS) dB.
     """
 
     level: npt.NDArray[np.float16]
@@ -232,18 +232,18 @@ def _told(net: Harmonic, i: Analysed) -> tuple[npt.NDArray[np.float16], Lost]:
             raw = net.decode(found, torch.from_numpy(says), torch.from_numpy(hears)).float().numpy()
         codes.append(found.numpy().astype(np.float16))
         lost += [_lost(n, timbre.say(raw[j], hz(k[0]))) for j, (n, k) in enumerate(zip(notes, keys, strict=True))]
-    parts = [np.stack(p) for p in zip(*lost, strict=True)] if lost else [np.zeros((0, 3, n)) for n in (SLOTS, SLOTS, BANDS)]
+    parts = [np.stack(p) for p in zip(*lost, strict=True)] if lost else [np.zeros((0, 3, n)) for n in (MEANT, MEANT, BANDS)]
     return np.concatenate(codes), Lost(*(np.asarray(p, np.float16) for p in parts))
 
 
 def _lost(note: Partials, said: timbre.Said) -> tuple[Floats, ...]:
     """The fields of `Lost` of one note."""
-    n = min(SLOTS, slots_for(note.f0))
+    n = min(MEANT, slots_for(note.f0))
     low = max(float(note.level.max()), float(said.level[:, :n].max())) - timbre.DEPTH
     off = np.maximum(note.level[:, :n], low) - np.maximum(said.level[:, :n], low)
     heard = np.clip((np.maximum(note.level, said.level)[:, :n] - low) / 30, 0.02, 1)
     noise = np.maximum(note.noise, low - 30) - np.maximum(said.noise, low - 30)
-    level, loud, hiss = (np.zeros((3, size), np.float32) for size in (SLOTS, SLOTS, BANDS))
+    level, loud, hiss = (np.zeros((3, size), np.float32) for size in (MEANT, MEANT, BANDS))
     for q, span in enumerate(spans(len(note))):
         level[q, :n], loud[q, :n], hiss[q] = (x[span].mean(axis=0) for x in (off, heard, noise))
     loud *= SPAN_COUNTS[:, None] / np.maximum(loud.sum(axis=1, keepdims=True), 1)
@@ -267,11 +267,11 @@ def _roots(
         asked = collate([item(note, i.index[row], note, i.index[row], first, float(i.index["peak"][row]))])
         z = torch.from_numpy(codes[i.name][None, row, at : at + CROP // timbre.PER_CODE].astype(np.float32)).requires_grad_(True)
         raw = net.decode(z, asked["told"], asked["told_fast"]).float()[0]
-        envelope, correction, _, noise, _ = torch.split(raw, [timbre.POINTS, EVERY, EVERY, BANDS, raw.shape[1] - REST], dim=1)
+        envelope, correction, _, noise, _ = torch.split(raw, [timbre.POINTS, SLOTS, SLOTS, BANDS, raw.shape[1] - REST], dim=1)
         level, bands = (envelope @ torch.from_numpy(timbre.to_harmonics(note.f0)) + correction) * 25, noise * 25
         peak, loudest = float(i.index["peak"][row]), torch.from_numpy(note.level.max(axis=1, keepdims=True))
         frame = ((loudest - peak + 70) / 40).clamp(0.05, 1)
-        there = torch.from_numpy((np.arange(EVERY) < slots_for(note.f0)).astype(np.float32))
+        there = torch.from_numpy((np.arange(SLOTS) < slots_for(note.f0)).astype(np.float32))
         counts = ((torch.from_numpy(note.level) - peak + timbre.DEPTH) / 30).clamp(0.02, 1) * there
         counts = counts / counts.sum(1, keepdim=True).clamp(min=1) * frame
         hiss = ((torch.from_numpy(note.noise) - peak + 110) / 30).clamp(0.1, 1) * frame * (0.7 / BANDS)
