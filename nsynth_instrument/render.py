@@ -47,6 +47,10 @@ from .writers.wav import write_wav
 
 PEAK = 10 ** (-1 / 20)
 """Of full scale: the loudest frame of a pack, -1 dBFS."""
+OFF = 0.25
+"""Cents that a note may be off once it is looped, before it is moved by them: a loop has a part of a note that wavers twice."""
+TRIES, STRIDE = 8, 0.8
+"""How often at most it is, and by how much of them: another loop may suit it then, and whole ones may lead back and forth."""
 FADE = 0.05
 """s at the end of a note that are faded."""
 BLOCK = 10_000_000
@@ -58,6 +62,8 @@ DITHER = 0x0D17
 FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release", "shift")])
 """Of a finished note: its loop (-1 without one), peak, cents off, loudness in LUFS, s to fade after its release, and semitones
 by which it was moved."""
+CENTS = 3
+"""Where the cents are among them."""
 
 
 @dataclass(frozen=True)
@@ -277,18 +283,37 @@ def _finish(
     if not all(np.isfinite(a).all() for a in made):
         at = f"key {note.pitch}, velocity {note.velocity}"
         raise NsynthError(f"the model made values that are not numbers at {at}; try another --runtime")
+    best = found = _looped(plan, note, made, rate, moved)
+    lower = 0.0
+    for _ in range(TRIES if len(made) == 1 else 0):  # several are in step, and stay so
+        if not abs(_cents(best)) > OFF:
+            break
+        lower += STRIDE * _cents(found)
+        found = _looped(plan, note, made, rate, moved, lower)
+        best = min(best, found, key=lambda f: abs(_cents(f)))
+    yield from best
+
+
+def _cents(found: Sequence[tuple[Audio, Sequence[float]]]) -> float:
+    return found[0][1][CENTS]
+
+
+def _looped(
+    plan: RenderPlan, note: Note, made: Sequence[Audio], rate: int, moved: Sequence[int], lower: float = 0.0
+) -> list[tuple[Audio, tuple[float, ...]]]:
+    """See `_finish`; lower by some cents."""
     length, hold = round(plan.seconds * plan.rate), plan.seconds - RELEASE
-    sounds = [
-        audio.fade(audio.fit(audio.resample(a, rate * repitch.factor(by), plan.rate), length), round(FADE * plan.rate))
-        for a, by in zip(made, moved, strict=True)
-    ]
+    there = [audio.resample(a, rate * repitch.factor(by - lower / 100), plan.rate) for a, by in zip(made, moved, strict=True)]
+    sounds = [audio.fade(audio.fit(a, length), round(FADE * plan.rate)) for a in there]
     loops = find_loops(sounds, plan.rate, note.hz, hold_seconds=hold) if plan.loops else [None] * len(sounds)
+    out: list[tuple[Audio, tuple[float, ...]]] = []
     for bare, loop, by in zip(sounds, loops, moved, strict=True):
         sound = bake(bare, loop) if loop else bare
         start, end = (loop.start, loop.end) if loop else (-1, -1)
         release = release_seconds(sound, plan.rate, hold_seconds=hold)
-        peak, cents = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
-        yield sound, (start, end, peak, cents, loudest(audio.resample(sound, plan.rate, RATE)), release, by)
+        peak, off = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
+        out.append((sound, (start, end, peak, off, loudest(audio.resample(sound, plan.rate, RATE)), release, by)))
+    return out
 
 
 def _heard(morph: Morph, bank: InstrumentBank) -> list[Instrument]:

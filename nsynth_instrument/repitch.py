@@ -38,7 +38,7 @@ def shift(sounds: Sequence[Instrument], pitch: int) -> int:
     return pitch - min((int(k) for k in np.unique(np.concatenate(known))), key=cost)
 
 
-def factor(semitones: int) -> float:
+def factor(semitones: float) -> float:
     """By which a sound is played faster to be that much higher."""
     return float(2 ** (semitones / 12))
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nsynth_instrument.codecs import harmonic
 from nsynth_instrument.codecs.harmonic import exact, in_tune
 from nsynth_instrument.dsp import detail, keeping, recalling, timbre
 from nsynth_instrument.dsp.additive import synthesise
@@ -150,7 +149,7 @@ def test_pitch_is_exact_however_the_network_bends_it(pitch: int) -> None:
 def test_what_trembles_in_noise_is_in_tune_as_a_whole() -> None:
     pitch = 43
     words = said(500, level_sizes=sizes(500, 2.5, 1.5, 2.0), pitch_sizes=np.full((500, 3), 4, np.float32))
-    words = replace(words, noise=words.noise + 60)
+    words = replace(words, noise=words.noise + 75)
 
     def drawn() -> tuple[Partials, np.random.Generator]:
         rng = np.random.default_rng(2)
@@ -159,19 +158,6 @@ def test_what_trembles_in_noise_is_in_tune_as_a_whole() -> None:
     before = cents_off(synthesise(*drawn()), 48000, pitch)
     note, rng = drawn()
     assert abs(before) > 2 * abs(cents_off(exact(note, pitch, rng), 48000, pitch)) > 0
-
-
-def test_a_note_that_no_step_brings_nearer_is_tried_further_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strings that tremble are heard 8 cents off wherever they are tuned to, until they are 10 cents lower."""
-
-    def jumps(audio: np.ndarray, rate: float, pitch: float) -> float:
-        return 8.0 if cents_off(audio, rate, pitch) > -10 else 0.5
-
-    monkeypatch.setattr(harmonic, "cents_off", jumps)
-    words = said(500)
-    note = silenced(enliven(words, hz(57), np.random.default_rng(0), 0.0))
-    audio = exact(note, 57, np.random.default_rng(0))
-    assert cents_off(audio, 48000, 57) == pytest.approx(-10.8, abs=0.3), "the nearest of those places that help"
 
 
 def test_silence_after_a_stroke_is_kept() -> None:

@@ -39,6 +39,24 @@ def test_noise_half_as_strong_does_not_mislead() -> None:
     assert cents_off(tone(hz(60.1), harmonics=10) + noise, RATE, 60) == pytest.approx(10, abs=2)
 
 
+@pytest.mark.parametrize("pitch", [24, 38])
+def test_what_decays_into_noise_moves_as_it_is_moved(pitch: int) -> None:
+    """Two bins that take turns to be the highest, or two harmonics to be the middle one, once moved it by cents at once."""
+    rng = np.random.default_rng(pitch)
+    noise, apart, phase = 0.003 * rng.standard_normal(len(TIME)), rng.normal(0, 15, 6), rng.random(6)
+    waver = np.cumsum(rng.normal(0, 5e-3, (6, len(TIME))), axis=1)
+
+    def moved(cents: float) -> np.ndarray:
+        out = noise.copy()
+        for k in range(6):
+            f = (k + 1) * hz(pitch + (apart[k] + cents) / 100)
+            out += 0.1 * np.exp(-TIME * (1 + k)) * np.sin(2 * np.pi * (f * TIME + phase[k]) + waver[k])
+        return out.astype(np.float32)
+
+    found = [cents_off(moved(c), RATE, pitch) for c in np.arange(-3, 3, 0.2)]
+    assert np.abs(np.diff(found) - 0.2).max() < 0.05
+
+
 def test_vibrato_counts_by_its_middle() -> None:
     f = hz(69.2)
     depth = f * (2 ** (25 / 1200) - 1)

@@ -45,13 +45,10 @@ GAINS = range(-15, 16, 3)
 """dB by which a note is heard louder, to find that."""
 RECALLED = 24
 """Details that are at hand: those of a key of four sounds, each between two keys and three velocities; half a megabyte each."""
-EXACT = 0.25
+EXACT = 0.1
 """Cents by which a note may be off."""
-STRIDES = (1.0, 0.7, 0.5, 0.85, 0.35, 1.2, 0.6, -0.4, 0.15)
-"""Of what the best try is off, taken off in the next: one stride leads some back and forth between two wrong pitches."""
-WHOLE, WILD = (0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, -0.5, -1.0), 1.0
-"""Of what a note is off at first, taken off where all strides leave more cents than the latter: what trembles so much does not
-tell in one place how far it is from another."""
+TRIES = 4
+"""How often a note is made again to be so; one is enough for nearly all."""
 
 
 class HarmonicNetwork(Protocol):
@@ -429,17 +426,17 @@ def tuned(note: Partials, pitch: float, phase: Doubles, noise: Floats) -> tuple[
     """What is `played` at f0 to EXACT, and the note so moved.
 
     What `in_tune` does not hear, noise and partials above the tenth, moves trembling strings by up to 7 cents: the whole is
-    measured, and made again of the same draw, the rest taken off. Such pitches jump from try to try: the best is taken.
+    measured, and made again of the same draw, the rest taken off.
     """
-    best, found, shift = played(note, phase, noise), note, 0.0
-    first = off = cents_off(best, RATE, pitch)
-    for stride, enough in (*((s, EXACT) for s in STRIDES), *((w, WILD) for w in WHOLE)):
-        if not abs(off) > enough:  # in tune, or no pitch to be told
+    best, found = played(note, phase, noise), note
+    off = cents_off(best, RATE, pitch)
+    for _ in range(TRIES):
+        if not abs(off) > EXACT:  # in tune, or no pitch to be told
             break
-        moved = shift - stride * off if enough == EXACT else -stride * first
-        tried = replace(note, deviation=note.deviation + np.float32(moved))
+        tried = replace(found, deviation=found.deviation - np.float32(off))
         audio = played(tried, phase, noise)
         there = cents_off(audio, RATE, pitch)
-        if abs(there) < abs(off):
-            best, found, shift, off = audio, tried, moved, there
+        if not abs(there) < abs(off):
+            break
+        best, found, off = audio, tried, there
     return best, found

@@ -17,13 +17,17 @@ HARMONICS = 10
 WITHIN = 80.0
 """cents; a partial further than this from its place belongs to another note."""
 TONAL = 0.45
-"""Least share of the power around harmonics that must lie in their peaks; white noise has about 0.25."""
+"""Least share of the power around harmonics that must lie in their peaks; white noise has about 0.3."""
 WINDOWS = 32
 """At most; they overlap by half where fewer do."""
 HEARD = 3.0
 """s of a note that are looked at: what NSynth's notes are held."""
 SKIP = 0.05
 """s left out at the start, where an attack has no pitch yet."""
+SHARPNESS = 7
+"""Power of lobes beside the highest by which they share where a partial is."""
+MIDDLE = 0.1
+"""Share of weight on either side of the median that is averaged, since it jumps where two harmonics weigh alike."""
 BLOCK = 1024
 _REACH = 2 ** (WITHIN / 1200) - 1
 
@@ -31,10 +35,10 @@ _REACH = 2 ** (WITHIN / 1200) - 1
 def cents_off(audio: Floats, rate: float, pitch: float) -> float:
     """Deviation in cents of mono audio (frames,) at `rate` Hz from a MIDI pitch in 12-TET at A4 = 440 Hz.
 
-    The weighted median over the first ten harmonics of the frequency of each one's peak, by reassignment (Auger & Flandrin
-    1995), and of that the mean over time, so that vibrato counts by its middle. Low harmonics weigh more, since those of
-    strings are stretched. NaN when no pitch within 80 cents stands out: for silence, for noise, and for most other notes;
-    one an octave above is not told apart.
+    The middle, near the weighted median, over the first ten harmonics of the frequency of each one's lobe, by reassignment
+    (Auger & Flandrin 1995), and of that the mean over time, so that vibrato counts by its middle. Low harmonics weigh more,
+    since those of strings are stretched. It moves as the sound does, without jumps, so that a sound can be tuned by it. NaN when
+    no pitch within 80 cents stands out: for silence, for noise, and for most other notes; one an octave above is not told apart.
     """
     f0 = 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
     seconds = max(PERIODS / f0, BLOCK / rate)
@@ -70,40 +74,49 @@ def _peaks(bare, spacing):  # type: ignore[no-untyped-def]
     cents, weights = np.empty((windows, count)), np.empty((windows, count))
     peaked, around = 0.0, 0.0
     top = round((count + 0.5) * spacing) + 3
-    power, hann = np.zeros(top, np.float32), np.zeros(top, np.complex64)
+    power, moment = np.zeros(top), np.zeros(top)
+    lobes, moments = np.empty(top), np.empty(top)
     for t in range(windows):
         row = bare[t]
-        # Hann's window, and below its slope, are three bins of the bare spectrum.
+        # Hann's window, and below its slope, are three bins of the bare spectrum. The slope times the conjugate of the windowed
+        # spectrum: what is imaginary of it is half a difference.
+        power[0] = (0.5 * row[0].real) ** 2
         for b in range(1, top):
-            c = np.float32(0.5) * row[b] - np.float32(0.25) * (row[b - 1] + row[b + 1])
-            hann[b], power[b] = c, c.real * c.real + c.imag * c.imag
-        hann[0] = np.float32(0.5) * row[0]
-        power[0] = hann[0].real ** 2
+            c, d = np.complex64(0.5) * row[b] - np.complex64(0.25) * (row[b - 1] + row[b + 1]), row[b - 1] - row[b + 1]
+            power[b] = c.real * c.real + c.imag * c.imag
+            moment[b] = 0.25 * (d.real * c.real + d.imag * c.imag)
         for k in range(1, count + 1):
             centre, near = round(k * spacing), max(1, round(k * spacing * _REACH))
-            peak = centre - near + np.argmax(power[centre - near : centre + near + 1])
-            lobe = power[peak - 2 : peak + 3].sum()
-            peaked += lobe
-            around += max(power[round((k - 0.5) * spacing) : round((k + 0.5) * spacing) + 1].sum(), lobe)
-            loudest = max(power[peak], np.float32(1e-20))
-            # The slope of the window times the conjugate of its spectrum: what is imaginary of it is half a difference.
-            d, c = row[peak - 1] - row[peak + 1], hann[peak]
-            found = peak + 0.25 * (d.real * c.real + d.imag * c.imag) / loudest
-            cents[t, k - 1] = 1200 * np.log2(max(found, 1e-3) / (k * spacing))
-            weights[t, k - 1] = np.sqrt(loudest) / k
+            highest = 1e-20
+            for b in range(centre - near, centre + near + 1):
+                lobes[b] = moments[b] = 0.0
+                for i in range(b - 2, b + 3):
+                    lobes[b] += power[i]
+                    moments[b] += (i - centre) * power[i] + moment[i]
+                highest = max(highest, lobes[b])
+            peaked += highest
+            around += max(power[round((k - 0.5) * spacing) : round((k + 0.5) * spacing) + 1].sum(), highest)
+            # All of the lobe says where its middle is, and lobes as high share it: amid noise, bins 50 cents apart take turns to
+            # be the highest.
+            whole, found = 1e-20, 0.0
+            for b in range(centre - near, centre + near + 1):
+                share = (lobes[b] / highest) ** SHARPNESS
+                whole += share * lobes[b]
+                found += share * moments[b]
+            cents[t, k - 1] = 1200 * np.log2(max(centre + found / whole, 1e-3) / (k * spacing))
+            weights[t, k - 1] = np.sqrt(highest) / k
     return cents, weights, peaked, around
 
 
 @numba.njit(nogil=True, cache=True)
 def _over_time(cents, weights):  # type: ignore[no-untyped-def]
-    """The weighted median along the second axis, and of that the weighted mean along the first."""
+    """The mean of the middle fifth along the second axis, by weight, and of that the weighted mean along the first."""
     total = mean = 0.0
     for t in range(len(cents)):
         order, whole = np.argsort(cents[t]), weights[t].sum()
-        part, k = weights[t, order[0]], 0
-        while part < whole / 2:
-            k += 1
-            part += weights[t, order[k]]
+        low, high, below = (0.5 - MIDDLE) * whole, (0.5 + MIDDLE) * whole, 0.0
+        for k in order:
+            mean += cents[t, k] * max(0.0, min(below + weights[t, k], high) - max(below, low)) / (2 * MIDDLE)
+            below += weights[t, k]
         total += whole
-        mean += whole * cents[t, order[k]]
     return mean / total
