@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import os
 import platform
 import shutil
@@ -47,8 +48,9 @@ from .writers.wav import write_wav
 
 PEAK = 10 ** (-1 / 20)
 """Of full scale: the loudest frame of a pack, -1 dBFS."""
-OFF = 0.25
-"""Cents that a note may be off once it is looped, before it is moved by them: a loop has a part of a note that wavers twice."""
+OFF, FAR = 0.25, 0.45
+"""Cents that a note alone, and one of several in step, may be off once it is looped, before it is moved by them: a loop has a
+part of a note that wavers twice."""
 TRIES, STRIDE = 8, 0.8
 """How often at most it is, and by how much of them: another loop may suit it then, and whole ones may lead back and forth."""
 FADE = 0.05
@@ -57,6 +59,8 @@ BLOCK = 10_000_000
 """Frames that are decoded at once, and kept together: 40 MB; a few blocks are in memory at a time, however long the notes."""
 LARGEST = 40_000_000
 """Frames of a block that holds all positions of a note: 160 MB; so many fewer blocks are then in hand."""
+BETWEEN = 9
+"""Positions between a morph's ends that are heard, at most, when its notes are brought in tune."""
 DITHER = 0x0D17
 """What a note's dither has in place of its seed's low bits, so as not to follow the decoder's noise."""
 FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release", "shift")])
@@ -213,9 +217,13 @@ class _Job:
         places = [at for at, _ in self.plan.places]
         axes = [sorted(set(column)) for column in zip(*places, strict=True)]
         corners = [k for k, at in enumerate(places) if set(at) <= {0.0, 1.0}]
-        ends = {area: mixer.mix([self.asked(k, area) for k in corners]) for area in dict.fromkeys(a for _, a in jobs)}
+        between = [k for k in range(len(places)) if k not in corners]
+        between = between[:: -(-len(between) // BETWEEN)]
+        mixed = {area: mixer.mix([self.asked(k, area) for k in corners + between]) for area in dict.fromkeys(a for _, a in jobs)}
         steps = [[along.index(x) for along, x in zip(axes, at, strict=True)] for at in places]
-        return [Among((steps[k][0], steps[k][1] if len(axes) > 1 else 0), ends[area]) for k, area in jobs]
+        at = [(s[0], s[1] if len(axes) > 1 else 0) for s in steps]
+        known = {area: [(at[k], m) for k, m in zip(corners + between, some, strict=True)] for area, some in mixed.items()}
+        return [Among(at[k], dict(known[area][: len(corners)]), dict(known[area][len(corners) :])) for k, area in jobs]
 
     def write(self, folder: Path) -> Generator[Progress, None, tuple[SamplePack, list[Measured]]]:
         """Second pass: all notes as WAV files in `folder`, with one gain."""
@@ -285,17 +293,22 @@ def _finish(
         raise NsynthError(f"the model made values that are not numbers at {at}; try another --runtime")
     best = found = _looped(plan, note, made, rate, moved)
     lower = 0.0
-    for _ in range(TRIES if len(made) == 1 else 0):  # several are in step, and stay so
-        if not abs(_cents(best)) > OFF:
+    for _ in range(TRIES):
+        if not _off(best) > (OFF if len(made) == 1 else FAR):
             break
-        lower += STRIDE * _cents(found)
+        cents = _cents(found)  # several are in step, and moved alike
+        lower += STRIDE * (max(cents) + min(cents)) / 2
         found = _looped(plan, note, made, rate, moved, lower)
-        best = min(best, found, key=lambda f: abs(_cents(f)))
+        best = min(best, found, key=_off)
     yield from best
 
 
-def _cents(found: Sequence[tuple[Audio, Sequence[float]]]) -> float:
-    return found[0][1][CENTS]
+def _cents(found: Sequence[tuple[Audio, Sequence[float]]]) -> list[float]:
+    return [fact[CENTS] for _, fact in found if math.isfinite(fact[CENTS])]
+
+
+def _off(found: Sequence[tuple[Audio, Sequence[float]]]) -> float:
+    return max(map(abs, _cents(found)), default=0.0)
 
 
 def _looped(

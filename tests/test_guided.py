@@ -250,7 +250,8 @@ def test_a_note_is_in_tune_and_does_not_depend_on_its_batch(codecs: dict[str, Gu
 def test_positions_of_a_morph_are_a_quarter_turn_apart(codecs: dict[str, GuidedCodec], model: Bundle) -> None:
     note, bank = Note(60, 100), read_bank(model)
     codes = [bank[name].at(note)[:60] for name in ("flute", "bass")]
-    among = [Among((k, 0), [Mixed(c, (), None) for c in codes]) for k in range(2)]
+    ends = {(k, 0): Mixed(c, (), None) for k, c in enumerate(codes)}
+    among = [Among((k, 0), ends, {}) for k in range(2)]
 
     def likeness(a: np.ndarray, b: np.ndarray) -> float:
         return abs(float(a @ b)) / float(np.linalg.norm(a) * np.linalg.norm(b))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from nsynth_instrument.dsp.additive import synthesise
-from nsynth_instrument.dsp.lockstep import LEAN, course, in_step, turns
+from nsynth_instrument.dsp.lockstep import LEAN, LOW, course, in_step, tuned, turns
 from nsynth_instrument.dsp.partials import HOP, RATE, SILENCE, SLOTS, Partials, slots_for
+from nsynth_instrument.dsp.pitch import cents_off
 
 FRAMES = 375
 F0 = 523.25
@@ -73,6 +74,31 @@ def test_a_vibrato_stays_and_a_drift_is_shared() -> None:
     assert 2 * abs(np.mean((low - low.mean()) * np.exp(-2j * np.pi * 5 * t))) > 6, "of 8 cents at 5 Hz"
     apart = np.cumsum(in_step(FLUTE, shared).offset - in_step(PIANO, shared).offset, axis=0) * F0 * HOP / RATE
     assert np.abs(apart[:, :12]).max() < 2.2 * LEAN, "they never turn against each other"
+
+
+def test_all_positions_are_in_tune_on_one_course() -> None:
+    """One weighs partials that lie low, one such that lie high, one the first second, one the last."""
+    t, rng = np.arange(FRAMES)[:, None] * HOP / RATE, np.random.default_rng(0)
+    notes = []
+    for tilt, fall in ((9, 0), (-2, 0), (4, 12), (4, -6)):
+        one = note(1, tilt=tilt, drift=0)
+        level = np.where(one.level > SILENCE, one.level - fall * t, SILENCE).astype(np.float32)
+        notes.append(dataclasses.replace(one, level=level))
+    k = np.arange(1, slots_for(F0) + 1)
+    wandering = np.cumsum(rng.normal(0, 0.4, (FRAMES, len(k))), axis=0) + rng.normal(0, 4, len(k))
+    shared = F0 * k * 2 ** (wandering / 1200)
+
+    def off(i: int, low: Partials) -> float:
+        return cents_off(synthesise(low, np.random.default_rng(i), noise=False), RATE, 72)
+
+    before = [off(i, in_step(n, shared)) for i, n in enumerate(notes)]
+    course = tuned(shared, notes, off)
+    after = [off(i, in_step(n, course)) for i, n in enumerate(notes)]
+    assert np.ptp(before) > 2 and np.abs(after).max() < 0.25, (before, after)
+    moved = 1200 * np.log2(course / shared)
+    assert np.abs(moved[:, :LOW] - moved[:, -1:]).max() < 12 and np.ptp(moved[:, LOW:]) < 1e-6
+    # A note that tells no pitch is nobody's hindrance.
+    assert np.isfinite(tuned(shared, notes, lambda i, n: float("nan") if i else off(i, n))).all()
 
 
 def test_a_stretched_partial_goes_where_it_is_heard() -> None:

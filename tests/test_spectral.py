@@ -146,7 +146,7 @@ def test_a_note_is_a_function_of_seed_pitch_and_velocity(codecs: dict[str, Spect
 
 def test_positions_of_a_morph_are_a_quarter_turn_apart(codecs: dict[str, SpectralCodec]) -> None:
     codes = [np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)] * 2
-    among = [Among((k, 0), []) for k in range(2)]
+    among = [Among((k, 0), {}, {}) for k in range(2)]
     a, b = codecs["kernel"].decode(codes, [Note(60)] * 2, seed=3, among=among)
     assert abs(float(a @ b)) < 0.1 * float(np.linalg.norm(a) * np.linalg.norm(b))
     assert np.linalg.norm(a) == pytest.approx(np.linalg.norm(b), rel=0.05)

@@ -46,19 +46,30 @@ class Mixed:
     level: Floats | None
 
 
+Place = tuple[int, int]
+"""Of a position: its step along both axes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Among:
     """Where a note stands among those that it fades into, the positions of a morph at one key and velocity.
 
-    place: its step along both axes, from 0; ends: what the notes at the morph's ends, two or four, are made of.
+    place: its step along both axes, from 0; ends: what the notes at the morph's ends, two or four, are made of, by place;
+    between: and at some places between them.
     """
 
-    place: tuple[int, int]
-    ends: Sequence[Mixed]
+    place: Place
+    ends: Mapping[Place, Mixed]
+    between: Mapping[Place, Mixed]
 
     def hiss(self, note: Note, seed: int) -> np.random.Generator:
-        """The position's own stream: noise that positions shared would be louder between them."""
-        return note.rng(seed, part=1 + self.place[0] + 128 * self.place[1])
+        """See `hiss`."""
+        return hiss(note, self.place, seed)
+
+
+def hiss(note: Note, place: Place, seed: int) -> np.random.Generator:
+    """A position's own stream: noise that positions shared would be louder between them."""
+    return note.rng(seed, part=1 + place[0] + 128 * place[1])
 
 
 class Codec(Protocol):

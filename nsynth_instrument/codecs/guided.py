@@ -101,7 +101,7 @@ class GuidedCodec:
             partials = voiced(said[row], note, kept[row], loud[row], rng, temperature, courses.get(note))
             if not kept[row]:
                 partials = hushed(partials)
-            turns = turned(note, among[row], seed) if among else None
+            turns = turned(note, among[row].place, seed) if among else None
             sines = synthesise(partials, rng, noise=False, turned=turns)
             hiss = among[row].hiss(note, seed) if among else rng
             levels, share = guide.scale(partials)

@@ -24,9 +24,10 @@ from ..dsp.hush import hushed
 from ..dsp.partials import HOP, RATE, Partials, silenced
 from ..dsp.pitch import cents_off, thinness
 from ..dsp.quiet import quieted
+from ..dsp.thinning import thinned
 from ..errors import DataError
 from ..notes import Note
-from . import Among, Kept, Mixed
+from . import Among, Kept, Mixed, Place, hiss
 from .refine import Differentiable, refined
 from .transposition import BOUND, SPANS, STEPS, Transposition, added, familiar, woven
 
@@ -242,28 +243,34 @@ class HarmonicCodec:
             partials = voiced(said, note, kept[i], loud[i], rng, temperature, courses.get(note))
             if not among:
                 return exact(partials, note.pitch, rng)
-            return synthesise(partials, rng, hiss=among[i].hiss(note, seed), turned=turned(note, among[i], seed))
+            return synthesise(partials, rng, hiss=among[i].hiss(note, seed), turned=turned(note, among[i].place, seed))
 
         return self._each(codes, notes, one)
 
     def courses(self, notes: Sequence[Note], among: Sequence[Among], seed: int, temperature: float) -> dict[Note, Doubles]:
-        """For each note the frequencies that its morph's positions share (see `dsp.lockstep`), in tune at the ends' mean."""
-        ends = {note: a.ends for note, a in zip(notes, among, strict=True)}
-        every = [(note, m) for note, some in ends.items() for m in some]
+        """For each note the frequencies that its morph's positions share, in tune at all of them (see `dsp.lockstep`)."""
+        places = {note: {**a.ends, **a.between} for note, a in zip(notes, among, strict=True)}
+        ends = len(among[0].ends)
+        every = [(note, m) for note, some in places.items() for m in some.values()]
         said = iter(self.features([m.codes for _, m in every], [note for note, _ in every]))
 
-        def one(note: Note, mixed: Sequence[Mixed], words: Sequence[timbre.Said]) -> Doubles:
-            rngs = [note.rng(seed) for _ in mixed]
-            each = zip(words, mixed, rngs, strict=True)
-            found = [spoken(w, note, m.detail, m.level, r, temperature, alone=False) for w, m, r in each]
-            shared = lockstep.course(found)
-            heard = [synthesise(silenced(lockstep.in_step(f, shared)), r) for f, r in zip(found, rngs, strict=True)]
-            off = [cents for a in heard if np.isfinite(cents := cents_off(a, RATE, note.pitch))]
-            return shared * 2 ** (-float(np.mean(off or [0.0])) / 1200)
+        def one(note: Note, mixed: Mapping[Place, Mixed], words: Sequence[timbre.Said]) -> Doubles:
+            found, phases, noises, times = [], [], [], thinness(RATE, note.hz)
+            for word, (place, m) in zip(words, mixed.items(), strict=True):
+                rng = note.rng(seed)
+                found.append(spoken(word, note, m.detail, m.level, rng, temperature, alone=False))
+                phases.append(rng.random((found[-1].level.shape[1],)) + turned(note, place, seed))
+                noises.append(thinned(noise_bands(found[-1].noise, hiss(note, place, seed)), times))
+
+            def off(i: int, low: Partials) -> float:
+                audio = tones(low, phases[i][: low.level.shape[1]], thin=2**times)
+                return cents_off(audio + noises[i], RATE / 2**times, note.pitch)
+
+            return lockstep.tuned(lockstep.course(found[:ends]), found, off)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            words = [[next(said) for _ in some] for some in ends.values()]
-            return dict(zip(ends, pool.map(one, ends, ends.values(), words), strict=True))
+            words = [[next(said) for _ in some] for some in places.values()]
+            return dict(zip(places, pool.map(one, places, places.values(), words), strict=True))
 
     def levels(
         self, codes: Sequence[Floats], notes: Sequence[Note], *, detail: Sequence[Sequence[Kept]] | None = None
@@ -309,9 +316,9 @@ def spoken(
     return hushed(partials) if kept else partials
 
 
-def turned(note: Note, among: Among, seed: int) -> Doubles:
+def turned(note: Note, place: Place, seed: int) -> Doubles:
     """Turns (SLOTS,) by which a position's partials begin later; see `lockstep.turns`."""
-    return lockstep.turns(among.place, note.rng(seed, part=SIGNS))
+    return lockstep.turns(place, note.rng(seed, part=SIGNS))
 
 
 def _kept(features: Partials, audio: Floats, note: Note, said: timbre.Said) -> dict[str, Bytes]:

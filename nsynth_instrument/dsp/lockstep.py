@@ -7,13 +7,14 @@ vibrato, what turns them by less than LEAN (`in_step`), and begin a quarter turn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from .partials import HOP, RATE, SLOTS, Floats, Partials, slots_for
+from .pitch import MIDDLE, listens
 
 Doubles = npt.NDArray[np.float64]
 
@@ -24,6 +25,14 @@ LEAN = 0.05
 at most; over a swing, and over all partials, by a few tenths."""
 LOW = 10
 """Harmonics by which an end is brought in tune before it is averaged with others: as many as `cents_off` looks at."""
+TRIES, EXACT = 12, 0.2
+"""How often partials are moved at most, for all notes to sound within cents of f0."""
+STIFF = 3e-4
+"""What keeps moves small where notes are led by nearly the same partials, of those leads, squared."""
+KNOTS = (0.0, 0.15, 0.4, 0.8, 1.3, 1.8, 2.3, 3.0)
+"""s at which partials are moved each by itself, straight between them."""
+FREE = 10.0
+"""By how much more all partials move together than one by itself."""
 WITHIN = 80.0
 """Cents; a partial further than this from its place tells nothing of the pitch."""
 
@@ -57,6 +66,54 @@ def in_step(note: Partials, shared: Doubles) -> Partials:
     offset = np.zeros_like(note.offset)
     offset[:, :n] = hz / note.f0 - np.arange(1, n + 1)
     return replace(note, offset=offset, deviation=np.zeros_like(note.deviation))
+
+
+def tuned(shared: Doubles, notes: Sequence[Partials], off: Callable[[int, Partials], float]) -> Doubles:
+    """The course with its low partials moved so that each of the notes sounds at f0 on it.
+
+    off: cents by which one of the notes sounds off, of which LOW partials are on a course; NaN if it does not tell. Notes that
+    weigh partials, or moments, otherwise sound elsewhere on the same course: of all moves of single partials at KNOTS that bring
+    them in tune, those are made that are the least, in cents.
+    """
+    frames, low = len(shared), min(LOW, shared.shape[1])
+    few = [replace(n, level=n.level[:, :low], offset=n.offset[:, :low], attack=None, beat=None) for n in notes]
+    knots = np.array(KNOTS) * RATE / HOP
+    listened = listens(frames, RATE, few[0].f0, RATE / HOP)
+    hats = np.stack([np.interp(np.arange(frames), knots, row) for row in np.eye(len(knots))], axis=1)
+
+    def along(moves: Doubles) -> tuple[list[Partials], Doubles]:
+        there = [in_step(n, shared[:, :low] * 2 ** (moves / 1200)) for n in few]
+        return there, np.nan_to_num([off(i, n) for i, n in enumerate(there)])
+
+    moves, common, stiff = np.zeros((frames, low)), 0.0, STIFF
+    there, found = along(moves)
+    for _ in range(TRIES):
+        if not np.abs(found).max() > EXACT:
+            break
+        leads = np.stack([(hats.T @ _leads(n, listened)).ravel() for n in there])
+        leads = np.concatenate([leads, np.full((len(few), 1), FREE)], axis=1)
+        step = -leads.T @ np.linalg.solve(leads @ leads.T + stiff * np.eye(len(few)), found)
+        tried = moves + hats @ step[:-1].reshape(-1, low) + FREE * step[-1]
+        then, after = along(tried)
+        if np.square(after).sum() < np.square(found).sum():
+            moves, there, found, common = tried, then, after, common + FREE * step[-1]
+        else:
+            stiff *= 10
+    return np.concatenate([shared[:, :low] * 2 ** (moves / 1200), shared[:, low:] * 2 ** (common / 1200)], axis=1)
+
+
+def _leads(note: Partials, listened: Doubles) -> Doubles:
+    """How far what is heard of a note's pitch goes with each of its partials (frames, low): see `cents_off`."""
+    k = np.arange(1, note.level.shape[1] + 1)
+    weight = 10 ** (note.level.astype(np.float64) / 20) / k + 1e-12
+    weight *= listened[:, None]
+    order = np.argsort(note.offset / k, axis=1)
+    part = np.take_along_axis(weight, order, axis=1)
+    whole, top = part.sum(axis=1, keepdims=True), np.cumsum(part, axis=1)
+    inside = np.minimum(top, (0.5 + MIDDLE) * whole) - np.maximum(top - part, (0.5 - MIDDLE) * whole)
+    out = np.zeros_like(weight)
+    np.put_along_axis(out, order, np.maximum(inside, 0), axis=1)
+    return np.asarray(out / (2 * MIDDLE * whole.sum()))
 
 
 def turns(place: tuple[int, int], rng: np.random.Generator) -> Doubles:

@@ -48,14 +48,28 @@ def cents_off(audio: Floats, rate: float, pitch: float) -> float:
     size = min(scipy.fft.next_fast_len(int(seconds * rate), real=True), len(audio))
     if size < 8 * rate / f0:
         return float("nan")
-    span = min(len(audio) - size, int(HEARD * rate))
-    starts = np.linspace(0, span, min(WINDOWS, 1 + 2 * span // size)).astype(int)
-    bare = scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(audio, size)[starts], axis=1)
+    starts = _starts(len(audio), size, int(HEARD * rate))
+    bare = scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(audio, size)[starts.astype(int)], axis=1)
     cents, weights, peaked, around = _peaks(bare, f0 * size / rate)
     if not cents.shape[1] or peaked <= TONAL * around or around < 1e-12:
         return float("nan")
     off = float(_over_time(cents, weights))
     return off if abs(off) <= WITHIN else float("nan")
+
+
+def listens(frames: int, rate: float, f0: float, among: float) -> npt.NDArray[np.float64]:
+    """How much `cents_off` listens to each frame of `among` Hz (frames,) of a sound: all together 1."""
+    seconds = max(PERIODS / f0, BLOCK / rate)
+    size, skip = seconds * among, min(SKIP * among, frames / 4)
+    starts = _starts(frames - skip, size, HEARD * among)
+    inside = (np.arange(frames) + 0.5 - skip - starts[:, None]) / size
+    found = (np.sin(np.pi * inside) ** 4 * ((inside > 0) & (inside < 1))).sum(axis=0)
+    return np.asarray(found / max(found.sum(), 1e-12))
+
+
+def _starts(length: float, size: float, most: float) -> npt.NDArray[np.float64]:
+    span = max(min(length - size, most), 0.0)
+    return np.linspace(0, span, min(WINDOWS, 1 + int(2 * span // size)))
 
 
 def thinness(rate: float, f0: float) -> int:
