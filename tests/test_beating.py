@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nsynth_instrument.codecs.harmonic import exact, in_tune, spoken, voiced
+from nsynth_instrument.codecs.harmonic import spoken, voiced
 from nsynth_instrument.dsp import timbre
 from nsynth_instrument.dsp.additive import played, tones
 from nsynth_instrument.dsp.beating import beats
 from nsynth_instrument.dsp.fluctuation import enliven
 from nsynth_instrument.dsp.partials import ATTACK, BANDS, HOP, RATE, SILENCE, SLOTS, Partials, silenced, slots_for
 from nsynth_instrument.dsp.pitch import cents_off
+from nsynth_instrument.dsp.tuning import exact, in_tune
 from nsynth_instrument.notes import Note, hz
 
 FRAMES, GRAIN = 375, np.zeros(timbre.ORDERS, np.float32)

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nsynth_instrument.codecs.harmonic import exact, in_tune
 from nsynth_instrument.dsp import detail, keeping, recalling, timbre
 from nsynth_instrument.dsp.additive import synthesise
 from nsynth_instrument.dsp.fluctuation import _bend, enliven
 from nsynth_instrument.dsp.partials import ATTACK, BAND_CENTRES, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for
 from nsynth_instrument.dsp.pitch import cents_off
+from nsynth_instrument.dsp.tuning import exact, in_tune
 from nsynth_instrument.errors import BundleError, DataError
 from nsynth_instrument.notes import hz
 from nsynth_instrument.runtimes.kernel_harmonic import HarmonicKernel
