@@ -100,7 +100,7 @@ class GuidedCodec:
             note, rng = notes[row], notes[row].rng(seed)
             partials = voiced(said[row], note, kept[row], loud[row], rng, temperature, courses.get(note))
             if not kept[row]:
-                partials = hushed(partials)
+                partials = hushed(partials, known=False)
             turns = turned(note, among[row].place, seed) if among else None
             sines = synthesise(partials, rng, noise=False, turned=turns)
             hiss = among[row].hiss(note, seed) if among else rng

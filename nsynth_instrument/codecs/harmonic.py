@@ -310,7 +310,8 @@ def spoken(
     if loud is not None:
         said = levels.levelled(said, note.hz, loud)
     partials = tremor.slowed(enliven(said, note.hz, rng, temperature, told=told))
-    return hushed(partials) if kept else partials
+    known = all(k.away == 0 and not isinstance(k.detail, details.Means) for k in kept)
+    return hushed(partials, known=known) if kept else partials
 
 
 def turned(note: Note, place: Place, seed: int) -> Doubles:

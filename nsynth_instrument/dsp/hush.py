@@ -11,15 +11,18 @@ from .partials import BAND_EDGES, Partials, slots_for
 
 _NEAR = 16
 """Frames before and after one over which the note's loudness is taken."""
-_HUSH = (-32.0, -46.0)
-"""dB re the note: a band said to be under the first is put under the second, if it is not already; within 3.5 dB the one turns
-into the other. What is 40 dB under a note is as good as silent (`hiss.CLEAN`). What lies lower stays as it is."""
+_KNOWN, _GUESSED = (-34.0, -42.0), (-32.0, -46.0)
+"""dB re the note: a band said to be under the first is put under the second, if it is not already; within 2 or 3.5 dB the one
+turns into the other. What is 40 dB under a note is as good as silent (`hiss.CLEAN`). What lies lower stays as it is."""
 
 
-def hushed(note: Partials) -> Partials:
-    """The same note; where its noise would hardly be heard beside it, a quarter of a second around, it is not."""
+def hushed(note: Partials, *, known: bool) -> Partials:
+    """The same note; where its noise would hardly be heard beside it, a quarter of a second around, it is not.
+
+    known: whether its noise was heard, and not said by codes or by other keys, which are wrong by more.
+    """
     noise = note.noise.copy()
-    _hush(note.level[:, : slots_for(note.f0)], noise, np.diff(BAND_EDGES), _NEAR, *_HUSH)
+    _hush(note.level[:, : slots_for(note.f0)], noise, np.diff(BAND_EDGES), _NEAR, *(_KNOWN if known else _GUESSED))
     return replace(note, noise=noise)
 
 
