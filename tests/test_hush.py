@@ -9,7 +9,7 @@ from nsynth_instrument.dsp.hush import hushed
 from nsynth_instrument.dsp.partials import BAND_EDGES, SILENCE, SLOTS, Partials
 
 
-@pytest.mark.parametrize(("known", "loud", "soft", "width"), [(True, -34.0, -42.0, 2.0), (False, -32.0, -46.0, 3.5)])
+@pytest.mark.parametrize(("known", "loud", "soft", "width"), [(True, -34.0, -42.0, 2.0), (False, -33.0, -44.0, 2.75)])
 def test_noise_that_would_hardly_be_heard_beside_a_note_is_not(known: bool, loud: float, soft: float, width: float) -> None:
     frames, f0 = 250, 220.0
     level = np.full((frames, SLOTS), SILENCE, np.float32)

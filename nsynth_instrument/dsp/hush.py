@@ -11,8 +11,8 @@ from .partials import BAND_EDGES, Partials, slots_for
 
 _NEAR = 16
 """Frames before and after one over which the note's loudness is taken."""
-_KNOWN, _GUESSED = (-34.0, -42.0), (-32.0, -46.0)
-"""dB re the note: a band said to be under the first is put under the second, if it is not already; within 2 or 3.5 dB the one
+_KNOWN, _GUESSED = (-34.0, -42.0), (-33.0, -44.0)
+"""dB re the note: a band said to be under the first is put under the second, if it is not already; within 2 or 2.75 dB the one
 turns into the other. What is 40 dB under a note is as good as silent (`hiss.CLEAN`). What lies lower stays as it is."""
 
 
