@@ -218,7 +218,7 @@ class _Job:
         axes = [sorted(set(column)) for column in zip(*places, strict=True)]
         corners = [k for k, at in enumerate(places) if set(at) <= {0.0, 1.0}]
         between = [k for k in range(len(places)) if k not in corners]
-        between = between[:: -(-len(between) // BETWEEN)]
+        between = between[:: max(1, -(-len(between) // BETWEEN))]
         mixed = {area: mixer.mix([self.asked(k, area) for k in corners + between]) for area in dict.fromkeys(a for _, a in jobs)}
         steps = [[along.index(x) for along, x in zip(axes, at, strict=True)] for at in places]
         at = [(s[0], s[1] if len(axes) > 1 else 0) for s in steps]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nsynth_instrument.dsp import detail, keeping, recalling, timbre
+from nsynth_instrument.dsp import detail, keeping, recalling, timbre, tuning
 from nsynth_instrument.dsp.additive import synthesise
 from nsynth_instrument.dsp.fluctuation import _bend, enliven
 from nsynth_instrument.dsp.partials import ATTACK, BAND_CENTRES, BANDS, SILENCE, SLOTS, Partials, silenced, slots_for
@@ -158,6 +158,20 @@ def test_what_trembles_in_noise_is_in_tune_as_a_whole() -> None:
     before = cents_off(synthesise(*drawn()), 48000, pitch)
     note, rng = drawn()
     assert abs(before) > 2 * abs(cents_off(exact(note, pitch, rng), 48000, pitch)) > 0
+
+
+def test_what_goes_back_and_forth_as_it_is_moved_is_in_tune(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So tremolo celli do: steps of what they are off led from 3.3 cents to 2.0, and no nearer."""
+    words = said(500)
+    note = silenced(in_tune(enliven(words, hz(57), np.random.default_rng(0), 0.0), 57))
+    for phase in (0.0, 1.5, 3.0, 4.5):
+
+        def bent(audio: np.ndarray, rate: float, pitch: float, phase: float = phase) -> float:
+            true = cents_off(audio, rate, pitch)
+            return true + 3 * np.sin(1.5 * true + phase) + 2.0
+
+        monkeypatch.setattr(tuning, "cents_off", bent)
+        assert abs(bent(exact(note, 57, np.random.default_rng(0)), 48000, 57)) <= tuning.EXACT
 
 
 def test_silence_after_a_stroke_is_kept() -> None:

@@ -16,8 +16,9 @@ Doubles = npt.NDArray[np.float64]
 
 EXACT = 0.1
 """Cents by which a note may be off."""
-TRIES = 4
-"""How often a note is made again to be so; one is enough for nearly all."""
+TRIES, FURTHER = 10, 1.5
+"""How often a note is made again to be so at most, one is enough for nearly all; and by how much more than it is off it is moved,
+after the first try, where it is still off to the same side."""
 
 
 def sounding(note: Partials, pitch: float) -> float:
@@ -49,17 +50,26 @@ def tuned(note: Partials, pitch: float, phase: Doubles, noise: Floats) -> tuple[
     """What is `played` at f0 to EXACT, and the note so moved.
 
     What `in_tune` does not hear, noise and partials above the tenth, moves trembling strings by up to 7 cents: the whole is
-    measured, and made again of the same draw, the rest taken off.
+    measured, and made again of the same draw, the rest taken off. Of what trembles most, pitch goes back and forth as it is
+    moved, without jumps: between a place that is too low and one that is too high there is one in tune.
     """
     best, found = played(note, phase, noise), note
-    off = cents_off(best, RATE, pitch)
+    least = off = cents_off(best, RATE, pitch)
+    ends, moved = {off > 0: (0.0, off)}, -off
     for _ in range(TRIES):
-        if not abs(off) > EXACT:  # in tune, or no pitch to be told
+        if not abs(least) > EXACT:  # in tune, or no pitch to be told
             break
-        tried = replace(found, deviation=found.deviation - np.float32(off))
+        tried = replace(note, deviation=note.deviation + np.float32(moved))
         audio = played(tried, phase, noise)
-        there = cents_off(audio, RATE, pitch)
-        if not abs(there) < abs(off):
+        off = cents_off(audio, RATE, pitch)
+        if not np.isfinite(off):
             break
-        best, found, off = audio, tried, there
+        if abs(off) < abs(least):
+            best, found, least = audio, tried, off
+        ends[off > 0] = moved, off
+        if len(ends) == 2:
+            (a, low), (b, high) = ends[False], ends[True]
+            moved = a + (b - a) * float(np.clip(low / (low - high), 0.2, 0.8))
+        else:
+            moved -= FURTHER * off
     return best, found
