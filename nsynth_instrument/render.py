@@ -53,6 +53,8 @@ OFF, FAR = 0.25, 0.45
 part of a note that wavers twice."""
 TRIES, STRIDE = 8, 0.8
 """How often at most it is, and by how much of them: another loop may suit it then, and whole ones may lead back and forth."""
+JOG = 0.12
+"""Cents by which several are moved back and forth besides, for another loop where they are off to both sides alike."""
 FADE = 0.05
 """s at the end of a note that are faded."""
 BLOCK = 10_000_000
@@ -293,11 +295,11 @@ def _finish(
         raise NsynthError(f"the model made values that are not numbers at {at}; try another --runtime")
     best = found = _looped(plan, note, made, rate, moved)
     lower = 0.0
-    for _ in range(TRIES):
+    for n in range(TRIES):
         if not _off(best) > (OFF if len(made) == 1 else FAR):
             break
         cents = _cents(found)  # several are in step, and moved alike
-        lower += STRIDE * (max(cents) + min(cents)) / 2
+        lower += STRIDE * (max(cents) + min(cents)) / 2 + (JOG * (-1) ** n if len(made) > 1 else 0.0)
         found = _looped(plan, note, made, rate, moved, lower)
         best = min(best, found, key=_off)
     yield from best

@@ -29,7 +29,7 @@ TRIES, EXACT = 12, 0.2
 """How often partials are moved at most, for all notes to sound within cents of f0."""
 STIFF = 3e-4
 """What keeps moves small where notes are led by nearly the same partials, of those leads, squared."""
-KNOTS = (0.0, 0.15, 0.4, 0.8, 1.3, 1.8, 2.3, 3.0)
+KNOTS = (0.0, 0.1, 0.25, 0.45, 0.7, 1.0, 1.3, 1.6, 2.0, 2.4, 3.0)
 """s at which partials are moved each by itself, straight between them."""
 FREE = 10.0
 """By how much more all partials move together than one by itself."""
@@ -97,6 +97,7 @@ def tuned(shared: Doubles, notes: Sequence[Partials], off: Callable[[int, Partia
         then, after = along(tried)
         if np.square(after).sum() < np.square(found).sum():
             moves, there, found, common = tried, then, after, common + FREE * step[-1]
+            stiff = max(STIFF, stiff / 10)
         else:
             stiff *= 10
     return np.concatenate([shared[:, :low] * 2 ** (moves / 1200), shared[:, low:] * 2 ** (common / 1200)], axis=1)
