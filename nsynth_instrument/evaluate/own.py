@@ -69,7 +69,10 @@ def distances(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell
 
 
 def singing(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell: Tell) -> Iterator[Bar]:
-    """Of held-out instruments: whether the fundamental is in place, and no noise where there was none."""
+    """Of held-out instruments: whether the fundamental is in place, and no noise where there was none.
+
+    The latter is asked of a note as it is played, with its details if the codec keeps any; by codes alone it is told.
+    """
     drawn = draw(data, notes, seed, also=lambda e: held_out(e) and SUNG[0] <= e.pitch <= SUNG[1])
     if not drawn:
         return
@@ -84,18 +87,18 @@ def singing(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell: 
         yield Bar(f"notes within 10 cents, keys {SUNG[0]} to {SUNG[1]}", "%", share, len(off), "33", "95", share >= 95)
 
     what = "notes without hiss where the recording has none"
-    yield from _clean(what, codec, heard, made)
     kept = codec.detail([r.audio for r in heard], keys, codes)
+    yield from _clean(what, codec, heard, made, asked=kept is None)
     if kept is not None:
         noted = codec.decode(codes, keys, detail=[[Kept(kept, i)] for i in range(len(keys))])
-        yield from _clean(f"{what}, with details", codec, heard, _fitting(noted, heard))
+        yield from _clean(f"{what}, with details", codec, heard, _fitting(noted, heard), asked=True)
 
 
 def _fitting(made: Sequence[Audio], heard: Sequence[Recording]) -> list[Audio]:
     return [fit(a, len(r.audio)) for a, r in zip(made, heard, strict=True)]
 
 
-def _clean(what: str, codec: Codec, heard: Sequence[Recording], made: Sequence[Audio]) -> Iterator[Bar]:
+def _clean(what: str, codec: Codec, heard: Sequence[Recording], made: Sequence[Audio], *, asked: bool) -> Iterator[Bar]:
     def fast(sound: Audio) -> Audio:
         return resample(sound, codec.rate, PARTIALS_RATE)
 
@@ -108,4 +111,4 @@ def _clean(what: str, codec: Codec, heard: Sequence[Recording], made: Sequence[A
             ("median of the loudest band, dB", float(np.median(noise))), ("worst, dB", float(noise.max())),
             ("to within 3 dB", 100 * float(np.mean(noise <= CLEAN + 3))), ("of notes with a clear pitch", sung),
         )  # fmt: skip
-        yield Bar(what, "%", share, len(noise), "", "100", share == 100, others)
+        yield Bar(what, "%", share, len(noise), "", "100" if asked else "", share == 100 if asked else None, others)
