@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import math
 import os
 import platform
 import shutil
@@ -27,11 +26,9 @@ from .bank import Instrument, InstrumentBank
 from .bundle import Bundle
 from .codecs import Among, Codec
 from .codes import FRAME_RATE, Morph, frames_for
-from .dsp.loops import bake, find_loops, release_seconds
-from .dsp.loudness import RATE, loudest
-from .dsp.pitch import cents_off
 from .errors import NsynthError, UsageError
 from .executors.local import Arrays, Blocks, each, fill
+from .finishing import FACTS, finished
 from .instruments import read_bank, resolve
 from .mixing import Mixer
 from .notes import Area, Note
@@ -40,7 +37,6 @@ from .preset import RenderPlan
 from .report import README, REPORT, Measured, summary, write_readme, write_report
 from .runtimes import open_codec
 from .target import complete, free_for, publish, room, stamps, there
-from .trajectories import RELEASE
 from .writers import FORMATS, write_formats
 from .writers.names import sample_file
 from .writers.sums import add_sums, write_sums
@@ -48,15 +44,6 @@ from .writers.wav import write_wav
 
 PEAK = 10 ** (-1 / 20)
 """Of full scale: the loudest frame of a pack, -1 dBFS."""
-OFF, FAR = 0.25, 0.45
-"""Cents that a note alone, and one of several in step, may be off once it is looped, before it is moved by them: a loop has a
-part of a note that wavers twice."""
-TRIES, STRIDE = 8, 0.8
-"""How often at most it is, and by how much of them: another loop may suit it then, and whole ones may lead back and forth."""
-JOG = 0.12
-"""Cents by which several are moved back and forth besides, for another loop where they are off to both sides alike."""
-FADE = 0.05
-"""s at the end of a note that are faded."""
 BLOCK = 10_000_000
 """Frames that are decoded at once, and kept together: 40 MB; a few blocks are in memory at a time, however long the notes."""
 LARGEST = 40_000_000
@@ -65,11 +52,6 @@ BETWEEN = 9
 """Positions between a morph's ends that are heard, at most, when its notes are brought in tune."""
 DITHER = 0x0D17
 """What a note's dither has in place of its seed's low bits, so as not to follow the decoder's noise."""
-FACTS = np.dtype([(name, "f8") for name in ("start", "end", "peak", "cents", "loudness", "release", "shift")])
-"""Of a finished note: its loop (-1 without one), peak, cents off, loudness in LUFS, s to fade after its release, and semitones
-by which it was moved."""
-CENTS = 3
-"""Where the cents are among them."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +165,7 @@ class _Job:
                 here = list(some)
                 raw = [made[i - run.start] for i in here]
                 moved = [self.moved(*jobs[i]) for i in here]
-                for sound, fact in _finish(plan, area.note, raw, self.codec.rate, moved):
+                for sound, fact in finished(plan, area.note, raw, self.codec.rate, moved):
                     sounds.append(sound)
                     facts.append(fact)
             return {"audio": np.stack(sounds), "facts": np.array(facts, FACTS)}
@@ -284,51 +266,6 @@ class _Job:
                 "fingerprint": self.fingerprint,
             },
         )  # fmt: skip
-
-
-def _finish(
-    plan: RenderPlan, note: Note, made: Sequence[Audio], rate: int, moved: Sequence[int]
-) -> Iterator[tuple[Audio, tuple[float, ...]]]:
-    """A note at its positions, each at the pack's rate and length, moved by semitones, its loop baked in, and FACTS of each."""
-    if not all(np.isfinite(a).all() for a in made):
-        at = f"key {note.pitch}, velocity {note.velocity}"
-        raise NsynthError(f"the model made values that are not numbers at {at}; try another --runtime")
-    best = found = _looped(plan, note, made, rate, moved)
-    lower = 0.0
-    for n in range(TRIES):
-        if not _off(best) > (OFF if len(made) == 1 else FAR):
-            break
-        cents = _cents(found)  # several are in step, and moved alike
-        lower += STRIDE * (max(cents) + min(cents)) / 2 + (JOG * (-1) ** n if len(made) > 1 else 0.0)
-        found = _looped(plan, note, made, rate, moved, lower)
-        best = min(best, found, key=_off)
-    yield from best
-
-
-def _cents(found: Sequence[tuple[Audio, Sequence[float]]]) -> list[float]:
-    return [fact[CENTS] for _, fact in found if math.isfinite(fact[CENTS])]
-
-
-def _off(found: Sequence[tuple[Audio, Sequence[float]]]) -> float:
-    return max(map(abs, _cents(found)), default=0.0)
-
-
-def _looped(
-    plan: RenderPlan, note: Note, made: Sequence[Audio], rate: int, moved: Sequence[int], lower: float = 0.0
-) -> list[tuple[Audio, tuple[float, ...]]]:
-    """See `_finish`; lower by some cents."""
-    length, hold = round(plan.seconds * plan.rate), plan.seconds - RELEASE
-    there = [audio.resample(a, rate * repitch.factor(by - lower / 100), plan.rate) for a, by in zip(made, moved, strict=True)]
-    sounds = [audio.fade(audio.fit(a, length), round(FADE * plan.rate)) for a in there]
-    loops = find_loops(sounds, plan.rate, note.hz, hold_seconds=hold) if plan.loops else [None] * len(sounds)
-    out: list[tuple[Audio, tuple[float, ...]]] = []
-    for bare, loop, by in zip(sounds, loops, moved, strict=True):
-        sound = bake(bare, loop) if loop else bare
-        start, end = (loop.start, loop.end) if loop else (-1, -1)
-        release = release_seconds(sound, plan.rate, hold_seconds=hold)
-        peak, off = float(np.abs(sound).max()), cents_off(sound, plan.rate, note.pitch)
-        out.append((sound, (start, end, peak, off, loudest(audio.resample(sound, plan.rate, RATE)), release, by)))
-    return out
 
 
 def _heard(morph: Morph, bank: InstrumentBank) -> list[Instrument]:

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from plans import ONE, PLAN, contents, report, run
 
-from nsynth_instrument import bundle, render
+from nsynth_instrument import bundle, finishing
 from nsynth_instrument.audio import resample
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.codes import Morph
@@ -167,10 +167,10 @@ def test_a_note_that_wavers_is_in_tune_once_it_is_looped() -> None:
         audio += 10 ** (level / 20) / k * np.sin(2 * np.pi * k * np.cumsum(hz(60) * 2 ** (cents / 1200)) / 48000 + k)
     audio *= np.minimum(1, (3 - time) / 0.9)
     made = resample(audio, 48000 / 2 ** (cents_off(audio.astype(np.float32), 48000, 60) / 1200), 48000)
-    looped = render._looped(PLAN, Note(60), [made], 48000, [0])
-    assert abs(cents_off(made, 48000, 60)) < 0.01 and render._off(looped) > render.OFF
-    ((sound, facts),) = render._finish(PLAN, Note(60), [made], 48000, [0])
-    assert abs(cents_off(sound, 48000, 60)) <= render.OFF and facts[render.CENTS] == cents_off(sound, 48000, 60)
+    looped = finishing._looped(PLAN, Note(60), [made], 48000, [0])
+    assert abs(cents_off(made, 48000, 60)) < 0.01 and finishing._off(looped) > finishing.OFF
+    ((sound, facts),) = finishing.finished(PLAN, Note(60), [made], 48000, [0])
+    assert abs(cents_off(sound, 48000, 60)) <= finishing.OFF and facts[finishing.CENTS] == cents_off(sound, 48000, 60)
     assert facts[1] > facts[0] > 0
 
 

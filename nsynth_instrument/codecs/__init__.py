@@ -62,10 +62,6 @@ class Among:
     ends: Mapping[Place, Mixed]
     between: Mapping[Place, Mixed]
 
-    def hiss(self, note: Note, seed: int) -> np.random.Generator:
-        """See `hiss`."""
-        return hiss(note, self.place, seed)
-
 
 def hiss(note: Note, place: Place, seed: int) -> np.random.Generator:
     """A position's own stream: noise that positions shared would be louder between them."""

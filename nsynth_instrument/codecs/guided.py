@@ -14,7 +14,7 @@ from ..dsp.additive import synthesise
 from ..dsp.hush import hushed
 from ..dsp.partials import Partials
 from ..notes import Note
-from . import Among, Kept
+from . import Among, Kept, hiss
 from .harmonic import HarmonicCodec, turned, voiced
 from .wavenet import WaveNetNetwork
 
@@ -103,12 +103,12 @@ class GuidedCodec:
                 partials = hushed(partials, known=False)
             turns = turned(note, among[row].place, seed) if among else None
             sines = synthesise(partials, rng, noise=False, turned=turns)
-            hiss = among[row].hiss(note, seed) if among else rng
+            drawn_by = hiss(note, among[row].place, seed) if among else rng
             levels, share = guide.scale(partials)
             led = np.pad(pqmf.analysis(sines[None], guide.BANDS)[0], ((1, 1), (0, 0)))
             told[row, : len(codes[row])] = guide.colour(partials)
             source[row, : len(levels)] = guide.source(led, levels, share)
-            noise[row, : len(levels)] = hiss.standard_normal(levels.shape, dtype=np.float32) * guide.calm(share)
+            noise[row, : len(levels)] = drawn_by.standard_normal(levels.shape, dtype=np.float32) * guide.calm(share)
             levels[:, guide.SAID :] = 0
             return sines, levels, partials
 

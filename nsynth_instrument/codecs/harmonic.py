@@ -240,7 +240,7 @@ class HarmonicCodec:
             partials = voiced(said, note, kept[i], loud[i], rng, temperature, courses.get(note))
             if not among:
                 return exact(partials, note.pitch, rng)
-            return synthesise(partials, rng, hiss=among[i].hiss(note, seed), turned=turned(note, among[i].place, seed))
+            return synthesise(partials, rng, hiss=hiss(note, among[i].place, seed), turned=turned(note, among[i].place, seed))
 
         return self._each(codes, notes, one)
 

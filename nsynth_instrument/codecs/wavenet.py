@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..bundle import Bundle
 from ..dsp import mulaw, pqmf
 from ..notes import Note
-from . import Among, Kept
+from . import Among, Kept, hiss
 
 Floats = npt.NDArray[np.float32]
 Classes = npt.NDArray[np.uint8]
@@ -100,7 +100,7 @@ class WaveNetCodec:
         among: Sequence[Among] | None = None,
     ) -> list[Floats]:
         """See `Codec.decode`. temperature under 1 makes the likely likelier: less noise. Positions of a morph are drawn apart."""
-        rngs = [a.hiss(n, seed) for a, n in zip(among, notes, strict=True)] if among else [n.rng(seed) for n in notes]
+        rngs = [hiss(n, a.place, seed) for a, n in zip(among, notes, strict=True)] if among else [n.rng(seed) for n in notes]
         out: list[Floats] = []
         for first in range(0, len(notes), self.batch):
             some = slice(first, first + self.batch)
