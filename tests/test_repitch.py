@@ -13,7 +13,8 @@ import nsynthset  # noqa: E402
 from conftest import instrument  # noqa: E402
 from safetensors.numpy import save  # noqa: E402
 
-from nsynth_instrument import bundle, rendering, repitch  # noqa: E402
+from nsynth_instrument import bundle, finishing, repitch  # noqa: E402
+from nsynth_instrument import render as rendering  # noqa: E402
 from nsynth_instrument.bank import Instrument, InstrumentBank  # noqa: E402
 from nsynth_instrument.bundle import Bundle  # noqa: E402
 from nsynth_instrument.codes import Morph  # noqa: E402
@@ -126,7 +127,7 @@ def test_a_moved_tone_is_in_tune_and_in_time() -> None:
     for shift in (-7, 0, 5):
         seconds = 2.0 * repitch.factor(shift)
         made = np.sin(2 * np.pi * hz(60 - shift) * np.arange(round(16000 * seconds)) / 16000).astype(np.float32)
-        sound, _ = next(rendering.finishing.finished(plan, Note(60), [made], 16000, [shift]))
+        sound, _ = next(finishing.finished(plan, Note(60), [made], 16000, [shift]))
         assert len(sound) == 96000
         assert abs(cents_off(sound, 48000, 60)) < 0.5
         assert np.abs(sound[80000:90000]).max() > 0.9
