@@ -24,7 +24,7 @@ from . import __version__, audio, bundle, repitch
 from .audio import Audio
 from .bank import Instrument, InstrumentBank
 from .bundle import Bundle
-from .codecs import Among, Codec
+from .codecs import Among, Codec, Mixed
 from .codes import FRAME_RATE, Morph, frames_for
 from .errors import NsynthError, UsageError
 from .executors.local import Arrays, Blocks, each, fill
@@ -149,14 +149,18 @@ class _Job:
         mixer = Mixer(self.bank, self.codec, frames, spherical=plan.interpolation == "spherical")
         jobs = self.jobs()
 
-        def make(run: range) -> list[Audio]:
+        def ready(run: range) -> tuple[list[Mixed], list[Among] | None]:
+            among = self.among(mixer, [jobs[i] for i in run]) if len(plan.places) > 1 else None
+            return mixer.mix([self.asked(*jobs[i]) for i in run]), among
+
+        def make(run: range, had: tuple[list[Mixed], list[Among] | None]) -> list[Audio]:
+            mixed, among = had
             moved = [self.moved(*jobs[i]) for i in run]
-            mixed = mixer.mix([self.asked(*jobs[i]) for i in run])
             notes = [jobs[i][1].note for i in run]
             return self.codec.decode(
                 [repitch.slowed(m.codes, by) for m, by in zip(mixed, moved, strict=True)], notes,
                 seed=plan.seed, temperature=plan.temperature, detail=[m.detail for m in mixed], level=[m.level for m in mixed],
-                among=self.among(mixer, [jobs[i] for i in run]) if len(plan.places) > 1 else None,
+                among=among,
             )  # fmt: skip
 
         def finish(run: range, made: list[Audio]) -> Arrays:
@@ -172,7 +176,7 @@ class _Job:
 
         kept = sum(map(len, self.blocks.done()))
         size, threads = self.block()
-        for run in fill(self.blocks, make, finish, size=size, threads=threads):
+        for run in fill(self.blocks, ready, make, finish, size=size, threads=threads):
             kept += len(run)
             yield Progress("decode", kept, self.blocks.count)
 

@@ -19,6 +19,7 @@ from ..audio import whole
 from ..errors import NsynthError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+Ready = TypeVar("Ready")
 Raw = TypeVar("Raw")
 
 BESIDE = 16
@@ -70,18 +71,28 @@ class Blocks:
 
 
 def fill(
-    blocks: Blocks, make: Callable[[range], Raw], finish: Callable[[range, Raw], Arrays], *, size: int, threads: int | None = None
+    blocks: Blocks,
+    ready: Callable[[range], Ready],
+    make: Callable[[range, Ready], Raw],
+    finish: Callable[[range, Raw], Arrays],
+    *,
+    size: int,
+    threads: int | None = None,
 ) -> Iterator[range]:
     """Make every run that is missing; yields each as it reaches the disk.
 
-    `make` runs here, one run after another; `finish` and the writing in threads meanwhile, a few runs behind at most, so
-    that memory does not grow with the work.
+    `make` runs here, one run after another, of what `ready` has of it, which works on the next run meanwhile, one run after
+    another too; `finish` and the writing in threads, a few runs behind at most, so that memory does not grow with the work.
     """
     threads = min(threads or os.cpu_count() or 1, BESIDE)
     pending: deque[Future[range]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for run in blocks.missing(size):
-            raw = make(run)
+    runs = blocks.missing(size)
+    with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(threads) as pool:
+        coming = deque(ahead.submit(ready, run) for run in runs[:1])
+        for i, run in enumerate(runs):
+            had = coming.popleft().result()
+            coming.extend(ahead.submit(ready, later) for later in runs[i + 1 : i + 2])
+            raw = make(run, had)
             pending.append(pool.submit(lambda r, w: blocks.put(r, finish(r, w)), run, raw))
             while pending and (pending[0].done() or len(pending) > threads):
                 yield pending.popleft().result()
