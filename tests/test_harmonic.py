@@ -225,6 +225,11 @@ def test_another_key_has_the_colour_of_a_detail_but_not_its_tremble() -> None:
     assert not octave.deviation.any()
     plain = detail.add(words, 220.0, [(third, 1.0)])
     assert np.array_equal(plain.level_sizes, words.level_sizes), "what trembles is drawn anew"
+    half, none = (recalling.recall(kept, 0, 500, 4, told) for told in (0.5, 1.0))
+    assert np.allclose(half.level, third.level / 2, atol=1e-4) and np.allclose(half.noise, third.noise / 2, atol=1e-4)
+    assert np.array_equal(none.swing, third.swing) and third.swing.any(), "how much it moves is not told by others"
+    other = detail.add(words, 220.0, [(none, 1.0)])
+    assert all(np.array_equal(getattr(other, part), getattr(words, part)) for part in ("level", "offset", "noise", "attack"))
 
 
 def test_a_sound_that_the_network_does_not_know_keeps_its_colour_at_other_keys() -> None:

@@ -341,7 +341,8 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
         if isinstance(k.detail, details.Means):
             detail = k.detail.over(len(said.level))
         else:
-            detail = _recalled(_Same(k.detail), k.note, len(said.level), k.away)
+            told = _familiar(k) * fading.share(fading.TRANSPOSED[0], k.away)
+            detail = _recalled(_Same(k.detail), k.note, len(said.level), k.away, told)
         found.append((detail if k.at is None else replace(detail, at=k.at), k.weight))
     return details.add(said, note.hz, found)
 
@@ -397,6 +398,6 @@ class _Same:
 
 
 @lru_cache(RECALLED)
-def _recalled(same: _Same, note: int, frames: int, away: float) -> details.Detail:
+def _recalled(same: _Same, note: int, frames: int, away: float, told: float) -> details.Detail:
     """See `recalling.recall`: five velocities of a key ask seven times for what is known of three."""
-    return recalling.recall(same.kept, note, frames, away)
+    return recalling.recall(same.kept, note, frames, away, told)

@@ -16,13 +16,20 @@ from .keeping import BENT, LEVEL, NOISE, OFFSET
 from .partials import ATTACK, BAND_CENTRES, BANDS, SLOTS, Floats
 
 
-def recall(kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int, away: float = 0.0) -> Detail:
+def recall(
+    kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int, away: float = 0.0, told: float = 0.0
+) -> Detail:
     """The detail of one of the notes that were stacked, at `frames` frames: what is held is stretched or shortened.
 
     away: semitones by which the note that shall have it lies higher; it then has of each part as much as `fading` says, and
-    noise as much higher. Raises DataError where the data is not what `keeping.stack` wrote.
+    noise as much higher; told: how much of that, but for `swing`, is left out, as the other key's own is told instead. Raises
+    DataError where the data is not what `keeping.stack` wrote.
     """
     n = int(kept["slots"][note])
+    if told >= 1:
+        none, swing = np.zeros((frames, 0), np.float32), _colour(kept, note, n)[1] * np.float32(fading.share(fading.SWING, away))
+        still, attack = np.zeros(frames, np.float32), np.zeros(ATTACK, np.float32)
+        return Detail(none, none, none, still, attack, fading.quick(away), swing=swing)
     ends = [0, *np.asarray(kept["ends"], np.int64).tolist()]
     shapes = [(LEVEL.rows, n), (NOISE.rows, BANDS), (OFFSET.rows, BENT), (1, ATTACK)]
     sizes = [a * b for a, b in shapes]
@@ -37,18 +44,19 @@ def recall(kept: Mapping[str, npt.NDArray[np.generic]], note: int, frames: int, 
     parts = np.split(flat, np.cumsum(sizes))
     q_level, q_noise, q_offset, q_attack = (part.reshape(shape) for part, shape in zip(parts, shapes, strict=False))
     size, swing, colour = _colour(kept, note, n)
-    doubt = fading.doubt(away, size) if colour is not None else 0.0
+    rest = np.float32(1 - told)
+    doubt = rest * fading.doubt(away, size) if colour is not None else 0.0
     fade = fading.shares(fading.LEVEL, away).copy()
     fade[np.cumsum((0, *LEVEL.counts[:2])), 0] = fading.colour(away, size)
-    level = LEVEL.unpack(q_level * fade, frames)
+    level = LEVEL.unpack(q_level * (rest * fade), frames)
     if away:
         seamless(level)
-    offset = OFFSET.unpack(q_offset * fading.shares(fading.OFFSET, away), frames)
+    offset = OFFSET.unpack(q_offset * (rest * fading.shares(fading.OFFSET, away)), frames)
     pitch = parts[4].astype(np.float32) / 2
     deviation = np.interp(np.linspace(0, len(pitch) - 1, frames), np.arange(len(pitch)), pitch)
-    noise = NOISE.unpack(_moved(q_noise, away) * fading.shares(fading.NOISE, away), frames)
-    deviation *= fading.share(fading.PITCH, away)
-    attack = q_attack[0].astype(np.float32) * np.float32(fading.share(fading.ATTACK, away) / 2)
+    noise = NOISE.unpack(_moved(q_noise, away) * (rest * fading.shares(fading.NOISE, away)), frames)
+    deviation *= rest * fading.share(fading.PITCH, away)
+    attack = q_attack[0].astype(np.float32) * np.float32(rest * fading.share(fading.ATTACK, away) / 2)
     swing = swing * np.float32(fading.share(fading.SWING, away))
     return Detail(level, noise, offset, deviation.astype(np.float32), attack, fading.quick(away), colour, doubt, swing)
 
