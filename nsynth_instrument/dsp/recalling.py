@@ -44,7 +44,7 @@ def recall(
     parts = np.split(flat, np.cumsum(sizes))
     q_level, q_noise, q_offset, q_attack = (part.reshape(shape) for part, shape in zip(parts, shapes, strict=False))
     size, swing, colour = _colour(kept, note, n)
-    rest = np.float32(1 - told)
+    rest = 1 - told
     doubt = rest * fading.doubt(away, size) if colour is not None else 0.0
     fade = fading.shares(fading.LEVEL, away).copy()
     fade[np.cumsum((0, *LEVEL.counts[:2])), 0] = fading.colour(away, size)

@@ -33,17 +33,20 @@ def away(codec: Codec, data: Sequence[Example], notes: int, seed: int, tell: Tel
 
 
 def _octave(codec: Codec, data: Sequence[Example], interval: int, notes: int, seed: int, tell: Tell) -> Iterator[Bar]:
-    """Of the sketch's programs, from held-out keys to any, since the sketch had trained on both; and of held-out instruments."""
+    """Of the sketch's programs, from held-out keys to any, since the sketch had trained on both, and to held-out ones; and of
+    held-out instruments."""
     sketch = [e for e in data if of_sketch(e) and not held_out(e)]
     what = f"LSD, {interval:+d} semitones from one note"
+    ours = f"{what} of the sketch's programs"
     for name, pairs, most in (
-        (f"{what} of the sketch's programs", _pairs(sketch, interval, notes, seed, also=lambda a, _: new_key(a)), 5.5),
+        (ours, _pairs(sketch, interval, notes, seed, also=lambda a, _: new_key(a)), 5.5),
+        (f"{ours}, to a held-out key", _pairs(sketch, interval, notes, seed, also=lambda _, b: new_key(b)), None),
         (what, _pairs(filter(held_out, data), interval, notes, seed), None if tells_programs(data) else 5.5),
     ):
         if pairs:
             tell(f"{name}: {len(pairs)} notes")
-            whole, ours, resampled = _measured(codec, pairs, interval)
-            others = (("while held", float(np.mean(ours))), ("resampling, while held", float(np.mean(resampled))))
+            whole, held, resampled = _measured(codec, pairs, interval)
+            others = (("while held", float(np.mean(held))), ("resampling, while held", float(np.mean(resampled))))
             yield distance(name, whole, others, lab={12: "6.6"}.get(interval, ""), most=most)
 
 
