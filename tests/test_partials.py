@@ -8,7 +8,7 @@ import pytest
 from nsynth_instrument.dsp import partials
 from nsynth_instrument.dsp.additive import noise_bands, synthesise, tones
 from nsynth_instrument.dsp.analysis import SKIRTS, _peaks, _spectra, analyse, measure_f0
-from nsynth_instrument.dsp.curves import cosine, exp2, log
+from nsynth_instrument.dsp.curves import cosine, exp2, log, sigmoid
 from nsynth_instrument.dsp.distance import log_spectral_distance
 from nsynth_instrument.dsp.normal import LANES, _uniform, normal
 from nsynth_instrument.dsp.partials import ATTACK, HOP, PIECES, RATE
@@ -173,6 +173,8 @@ def test_functions_are_what_they_are_called() -> None:
     x = np.linspace(-120, 120, 9999).astype(np.float32)
     assert np.allclose([exp2(v) for v in x], np.exp2(x.astype(float)), rtol=2e-7)
     assert np.allclose([cosine(v) for v in x / 100], np.cos(2 * np.pi * (x / 100).astype(float)), atol=5e-7)
+    assert np.allclose([sigmoid(v) for v in x], 1 / (1 + np.exp(-x.astype(float))), rtol=0, atol=2e-7)
+    assert np.isfinite(sigmoid(np.float32(-1e30))) and sigmoid(np.float32(1e30)) == 1
     positive = np.concatenate([np.exp2(x / 5), 1 + x / 1e6]).astype(np.float32)
     assert np.allclose([log(v) for v in positive], np.log(positive.astype(float)), rtol=4e-7, atol=1e-12)
 

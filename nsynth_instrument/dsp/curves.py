@@ -17,6 +17,13 @@ def exp2(x):  # type: ignore[no-untyped-def]
     return (c0 + f * (c1 + f * (c2 + f * (c3 + f * (c4 + f * (c5 + f * c6)))))) * power
 
 
+@numba.njit(nogil=True, fastmath=True, error_model="numpy")
+def sigmoid(x):  # type: ignore[no-untyped-def]
+    """1 / (1 + e^-x), absolute error 2e-7."""
+    most = np.float32(125)
+    return np.float32(1) / (np.float32(1) + exp2(min(max(x * np.float32(-1.442695), -most), most)))
+
+
 @numba.njit(nogil=True, fastmath=True)
 def log(x):  # type: ignore[no-untyped-def]
     """The natural logarithm of a positive number, relative error 2e-7."""

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from ..dsp.curves import sigmoid
 from ..dsp.wide import wide
 from ..errors import BundleError
 from .kernel_halves import ROWS, WORTH, Product, halve, halve_norm, halve_silu, hold_ends, in_blocks, multiply, packed, room
@@ -227,19 +228,14 @@ def _chained(x, notes, n, chain):  # type: ignore[no-untyped-def]
     return x, shift
 
 
-def silu(x: Floats) -> Floats:
-    """x (frames, width) times its sigmoid, in place; by NumPy's tanh, which is SIMD."""
-    gate = np.multiply(x, np.float32(0.5))
-    _gate(x, np.tanh(gate, out=gate))
-    return x
-
-
 @numba.njit(nogil=True, cache=True)
-def _gate(x, tangent):  # type: ignore[no-untyped-def]
+def silu(x):  # type: ignore[no-untyped-def]
+    """x (frames, width) times its sigmoid, in place."""
     wide()
     for t in range(len(x)):
         for c in range(x.shape[1]):
-            x[t, c] *= np.float32(0.5) * tangent[t, c] + np.float32(0.5)
+            x[t, c] *= sigmoid(x[t, c])
+    return x
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)

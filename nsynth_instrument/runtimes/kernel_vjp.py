@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codes import DIMS
+from ..dsp.curves import sigmoid
 from .kernel_harmonic import LAYERS, Blocks, add_upsampled, dilations, norm, norm_wide, silu, standing
 
 Floats = npt.NDArray[np.float32]
@@ -68,12 +69,12 @@ class HarmonicGradient:
         return grad
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@numba.njit(nogil=True, cache=True)
 def _through_silu(x, grad):  # type: ignore[no-untyped-def]
     """Gradient before a SiLU of x, in place of that after it."""
     a, g = x.reshape(-1), grad.reshape(-1)
     for i in range(len(a)):
-        s = np.float32(1) / (np.float32(1) + np.exp(-a[i]))
+        s = sigmoid(a[i])
         g[i] *= s * (np.float32(1) + a[i] * (np.float32(1) - s))
     return grad
 
