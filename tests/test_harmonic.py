@@ -182,9 +182,9 @@ def test_silence_after_a_stroke_is_kept() -> None:
     np.testing.assert_allclose(words.noise + found.noise, -140, atol=1.5)
 
 
-@pytest.mark.parametrize(("slow", "fast", "n"), [(40, 32, 12), (160, 128, 12), (128, 160, 37)])
+@pytest.mark.parametrize(("slow", "fast", "n"), [(40, 32, 12), (40, 32, 3), (160, 128, 12), (128, 160, 37), (144, 136, 29)])
 def test_kernel_says_what_torch_says(slow: int, fast: int, n: int) -> None:
-    """Narrow, in float32; and as wide as what goes by tiles, where there are such."""
+    """Narrow, in float32; and as wide as what goes by tiles, where there are such, or by no whole ones."""
     torch = pytest.importorskip("torch")
     from nsynth_instrument.nets.harmonic import Harmonic, HarmonicConfig
 

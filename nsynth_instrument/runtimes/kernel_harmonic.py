@@ -1,7 +1,7 @@
 """The harmonic network by NumPy and Numba: the base install's own, no torch, no ONNX Runtime.
 
-The matrices go through BLAS, or AMX's tiles; what lies between them (norms, neighbours side by side, SiLU, upsampling) is
-passes over the frames of one note, which then stay in cache.
+The matrices go through BLAS, or AMX's tiles; what lies between them (norms, SiLU, upsampling) is passes over the frames of one
+note, which then stay in cache.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..errors import BundleError
 from .kernel_halves import ROWS, WORTH, Product, halve, halve_norm, halve_silu, hold_ends, in_blocks, multiply, packed, room
 from .kernel_simd import stacked
 from .kernel_tiles import has_tiles
+from .kernel_winograd import Convolution
 
 Floats = npt.NDArray[np.float32]
 
@@ -52,6 +53,7 @@ class Blocks:
             raise BundleError(f"the weights are not those of the network in the manifest ({why}); export the model again")
         self._large = {k for k, w in self.matrix.items() if tiles and k in self.bias and len(w) >= WORTH}
         self._products: dict[str, Product] = {}
+        self._convolutions: dict[str, Convolution] = {}
         self._making = Lock()
 
     def _product(self, name: str) -> Product | None:
@@ -63,6 +65,13 @@ class Blocks:
                 self._products[name] = Product(self.matrix[name], self.bias[name], taps=3 if name.endswith(".mix") else 1)
             return self._products[name]
 
+    def _convolution(self, name: str) -> Convolution:
+        """Of a block whose frames go by no tiles; made when it is first asked for, too."""
+        with self._making:
+            if name not in self._convolutions:
+                self._convolutions[name] = Convolution(self.matrix[name], self.bias[name])
+            return self._convolutions[name]
+
     def linear(self, name: str, x: Floats) -> Floats:
         """x (frames, inputs) -> (frames, outputs)."""
         if (product := self._product(name)) is not None:
@@ -71,17 +80,18 @@ class Blocks:
         y += self.bias[name]
         return y
 
-    def blocks(self, kind: str, x: Floats) -> Floats:
-        """x (frames, width) through a chain of `nets.harmonic.Block`, in place."""
+    def blocks(self, kind: str, x: Floats, notes: int = 1) -> Floats:
+        """x (notes frames, width) through a chain of `nets.harmonic.Block`, in place."""
         for i, dilation in enumerate(self.dilations[kind]):
-            name = f"{kind}.{i}"
-            affine = self.gain[f"{name}.norm"], self.bias[f"{name}.norm"]
-            if (product := self._product(f"{name}.mix")) is not None:
-                mixed = product(norm(x, *affine), dilation)
-            else:
-                mixed = self.linear(f"{name}.mix", norm_wide(x, *affine, dilation))
-            x += self.linear(f"{name}.out", silu(mixed))
+            x += self.linear(f"{kind}.{i}.out", silu(self.mixed(f"{kind}.{i}", x, dilation, notes)))
         return x
+
+    def mixed(self, name: str, x: Floats, dilation: int, notes: int = 1) -> Floats:
+        """What comes to a block's SiLU: x (notes frames, width) normed, of that three frames `dilation` apart to one."""
+        y = norm(x, self.gain[f"{name}.norm"], self.bias[f"{name}.norm"])
+        if (product := self._product(f"{name}.mix")) is None:
+            return self._convolution(f"{name}.mix")(y, dilation, notes)
+        return np.concatenate([product(note, dilation) for note in np.split(y, notes)])
 
 
 LAYERS = ("hear", "halve", "halve_again", "code", "start", "widen", "detail", "say")
@@ -129,7 +139,7 @@ class HarmonicKernel:
     def _few(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         """`decode` in this thread."""
         if not self._tiled:
-            return np.stack([self._decode(*note) for note in zip(codes, told, told_fast, strict=True)])
+            return self._by_layers(codes, told, told_fast)
         start = np.concatenate([codes, told], axis=2, dtype=np.float32)
         said: Floats = _decoded(start, np.ascontiguousarray(told_fast, np.float32), *self._packed)
         return said[:, : told_fast.shape[1], : len(self._net.bias["say"])]
@@ -142,13 +152,17 @@ class HarmonicKernel:
         x = net.blocks("encoder", x)
         return np.asarray(3 * np.tanh(net.linear("code", silu(x)) / 3), dtype=np.float32)
 
-    def _decode(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
-        net = self._net
-        x = net.blocks("slow", net.linear("start", np.concatenate([codes, told], axis=1)))
-        y = net.linear("detail", told_fast)
-        add_upsampled(net.linear("widen", silu(x)), y)
-        y = net.blocks("fast", y)
-        return net.linear("say", silu(norm(y, net.gain["norm"], net.bias["norm"])))
+    def _by_layers(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
+        """`decode` by no tiles: the slow layers, of most weights, for all notes at once; the fast, of most frames, for each."""
+        net, (notes, n, _) = self._net, codes.shape
+        x = net.linear("start", np.concatenate([codes, told], axis=2, dtype=np.float32).reshape(notes * n, -1))
+        slow = net.linear("widen", silu(net.blocks("slow", x, notes))).reshape(notes, n, -1)
+        said = np.empty((*told_fast.shape[:2], len(net.bias["say"])), np.float32)
+        for i in range(notes):
+            y = net.linear("detail", told_fast[i])
+            add_upsampled(slow[i], y)
+            said[i] = net.linear("say", silu(norm(net.blocks("fast", y), net.gain["norm"], net.bias["norm"])))
+        return said
 
     @cached_property
     def _packed(self) -> tuple[Any, ...]:
@@ -262,19 +276,6 @@ def norm(x, gain, bias):  # type: ignore[no-untyped-def]
         mean, scale = standing(x, t)
         for c in range(w):
             out[t, c] = (x[t, c] - mean) * scale * gain[c] + bias[c]
-    return out
-
-
-@numba.njit(nogil=True, cache=True)
-def norm_wide(x, gain, bias, dilation):  # type: ignore[no-untyped-def]
-    """Normed frames t - d, t, t + d side by side; the ends are held."""
-    y = norm(x, gain, bias)
-    n, w = x.shape
-    out = np.empty((n, 3 * w), np.float32)
-    for t in range(n):
-        out[t, :w] = y[max(0, t - dilation)]
-        out[t, w : 2 * w] = y[t]
-        out[t, 2 * w :] = y[min(n - 1, t + dilation)]
     return out
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..codes import DIMS
 from ..dsp.curves import sigmoid
-from .kernel_harmonic import LAYERS, Blocks, add_upsampled, dilations, norm, norm_wide, silu, standing
+from .kernel_harmonic import LAYERS, Blocks, add_upsampled, dilations, norm, silu, standing
 
 Floats = npt.NDArray[np.float32]
 Pull = Callable[[Floats], Floats]
@@ -55,10 +55,9 @@ class HarmonicGradient:
         """As `Blocks.blocks`, with what each block heard and what its SiLU did."""
         net, kept = self._net, []
         for i, dilation in enumerate(net.dilations[kind]):
-            name = f"{kind}.{i}"
-            mixed = net.linear(f"{name}.mix", norm_wide(x, net.gain[f"{name}.norm"], net.bias[f"{name}.norm"], dilation))
+            mixed = net.mixed(f"{kind}.{i}", x, dilation)
             kept.append((x, mixed))
-            x = x + net.linear(f"{name}.out", silu(mixed.copy()))
+            x = x + net.linear(f"{kind}.{i}.out", silu(mixed.copy()))
         return x, kept
 
     def _pull_blocks(self, kind: str, kept: list[tuple[Floats, Floats]], grad: Floats) -> Floats:
