@@ -12,6 +12,7 @@ import itertools
 import os
 import platform
 import shutil
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from . import __version__, audio, bundle, repitch
 from .audio import Audio
 from .bank import Instrument, InstrumentBank
 from .bundle import Bundle
-from .codecs import Among, Codec, Mixed
+from .codecs import Among, Codec
 from .codes import FRAME_RATE, Morph, frames_for
 from .errors import NsynthError, UsageError
 from .executors.local import Arrays, Blocks, each, fill
@@ -35,7 +36,7 @@ from .notes import Area, Note
 from .pack import WORK, Loop, SamplePack, Zone
 from .preset import RenderPlan
 from .report import README, REPORT, Measured, summary, write_readme, write_report
-from .runtimes import open_codec
+from .runtimes import apart, open_codec
 from .target import complete, free_for, publish, room, stamps, there
 from .writers import FORMATS, write_formats
 from .writers.names import sample_file
@@ -92,14 +93,15 @@ def render(
     if not force:
         free_for(plan, folder, old)
     room(plan, folder)
-    codec = open_codec(found, runtime, threads=threads, device=device)
+    makers = (threads or os.cpu_count() or 1) if apart(found, runtime, device) else 1
+    codec = open_codec(found, runtime, threads=1 if makers > 1 else threads, device=device)
     if codec.frames and plan.seconds > codec.frames / FRAME_RATE:
         longest = f"{codec.frames / FRAME_RATE:g}"
         raise UsageError(f"{plan.model} makes notes of {longest} s and no others; use --seconds {longest} or less")
     if not codec.pitched:
         bank = repitch.as_recorded(bank)
     blocks = Blocks(folder / WORK / f"{fingerprint[:24]}-{__version__}", plan.count)
-    job = _Job(plan, found, bank, codec, blocks, fingerprint, threads)
+    job = _Job(plan, found, bank, codec, blocks, fingerprint, threads, makers)
     yield Progress("decode", sum(map(len, blocks.done())), blocks.count, f"{plan.model} on {codec.runtime}")
     yield from job.decode()
     staged = folder / WORK / "pack"
@@ -142,6 +144,7 @@ class _Job:
     blocks: Blocks
     fingerprint: str
     threads: int | None
+    makers: int
 
     def decode(self) -> Iterator[Progress]:
         """First pass: every note that is not kept yet, decoded, finished and kept."""
@@ -149,13 +152,13 @@ class _Job:
         mixer = Mixer(self.bank, self.codec, frames, spherical=plan.interpolation == "spherical")
         jobs = self.jobs()
 
-        def ready(run: range) -> tuple[list[Mixed], list[Among] | None]:
-            among = self.among(mixer, [jobs[i] for i in run]) if len(plan.places) > 1 else None
-            return mixer.mix([self.asked(*jobs[i]) for i in run]), among
+        mixing = threading.Lock()  # levels that several blocks need are asked for once
 
-        def make(run: range, had: tuple[list[Mixed], list[Among] | None]) -> list[Audio]:
-            mixed, among = had
+        def make(run: range) -> list[Audio]:
             moved = [self.moved(*jobs[i]) for i in run]
+            with mixing:
+                among = self.among(mixer, [jobs[i] for i in run]) if len(plan.places) > 1 else None
+                mixed = mixer.mix([self.asked(*jobs[i]) for i in run])
             notes = [jobs[i][1].note for i in run]
             return self.codec.decode(
                 [repitch.slowed(m.codes, by) for m, by in zip(mixed, moved, strict=True)], notes,
@@ -176,7 +179,7 @@ class _Job:
 
         kept = sum(map(len, self.blocks.done()))
         size, threads = self.block()
-        for run in fill(self.blocks, ready, make, finish, size=size, threads=threads):
+        for run in fill(self.blocks, make, finish, size=size, makers=min(self.makers, threads), threads=threads):
             kept += len(run)
             yield Progress("decode", kept, self.blocks.count)
 

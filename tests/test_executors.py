@@ -13,11 +13,7 @@ from nsynth_instrument.executors.local import Blocks, each, fill
 def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:
     made: list[int] = []
 
-    def ready(run: range) -> int:
-        return run.start
-
-    def make(run: range, had: int) -> list[int]:
-        assert had == run.start
+    def make(run: range) -> list[int]:
         made.extend(run)
         return list(run)
 
@@ -25,7 +21,7 @@ def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:
         return {"x": np.array(raw) * 10}
 
     def filled(size: int) -> Iterator[range]:
-        return fill(Blocks(tmp_path, 23), ready, make, finish, size=size, threads=2)
+        return fill(Blocks(tmp_path, 23), make, finish, size=size, threads=2)
 
     first = filled(5)
     next(first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -349,14 +350,18 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
 
 def _familiar(kept: Kept) -> float:
     """How far what is said of a known note's other keys counts: see `transposition.familiar`. Raises DataError."""
-    found = _of_note(kept, FAMILIAR, ())
-    return 0.0 if found is None else float(np.clip(np.nan_to_num(found), 0, 1))
+    return _within(_of_note(kept, FAMILIAR, ()), 0.0, 1.0)
 
 
 def _gain(kept: Kept | None) -> float:
     """By how many dB a note is known louder than it is. Raises DataError."""
-    found = _of_note(kept, GAIN, ())
-    return 0.0 if found is None else float(np.clip(np.nan_to_num(found), min(GAINS), max(GAINS)))
+    return _within(_of_note(kept, GAIN, ()), min(GAINS), max(GAINS))
+
+
+def _within(found: Floats | None, least: float, most: float) -> float:
+    """One number as it was found, 0 for none or what is no number, between two others."""
+    x = 0.0 if found is None else float(found)
+    return min(max(x, least), most) if math.isfinite(x) else 0.0
 
 
 def least(at: Sequence[int], found: Floats) -> int:

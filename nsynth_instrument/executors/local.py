@@ -19,7 +19,6 @@ from ..audio import whole
 from ..errors import NsynthError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-Ready = TypeVar("Ready")
 Raw = TypeVar("Raw")
 
 BESIDE = 16
@@ -72,27 +71,28 @@ class Blocks:
 
 def fill(
     blocks: Blocks,
-    ready: Callable[[range], Ready],
-    make: Callable[[range, Ready], Raw],
+    make: Callable[[range], Raw],
     finish: Callable[[range, Raw], Arrays],
     *,
     size: int,
+    makers: int = 1,
     threads: int | None = None,
 ) -> Iterator[range]:
     """Make every run that is missing; yields each as it reaches the disk.
 
-    `make` runs here, one run after another, of what `ready` has of it, which works on the next run meanwhile, one run after
-    another too; `finish` and the writing in threads, a few runs behind at most, so that memory does not grow with the work.
+    makers: how many runs are made at once. One is made here, run after run; `finish` and the writing in threads meanwhile, a
+    few runs behind at most, so that memory does not grow with the work. More are made in a thread each, which finishes and
+    writes its own: a thread a core waits less for Python's lock than one that makes, one that mixes and two that finish.
     """
+    if makers > 1:
+        runs = blocks.missing(size)
+        yield from each(range(len(runs)), lambda i: blocks.put(runs[i], finish(runs[i], make(runs[i]))), threads=makers)
+        return
     threads = min(threads or os.cpu_count() or 1, BESIDE)
     pending: deque[Future[range]] = deque()
-    runs = blocks.missing(size)
-    with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(threads) as pool:
-        coming = deque(ahead.submit(ready, run) for run in runs[:1])
-        for i, run in enumerate(runs):
-            had = coming.popleft().result()
-            coming.extend(ahead.submit(ready, later) for later in runs[i + 1 : i + 2])
-            raw = make(run, had)
+    with ThreadPoolExecutor(threads) as pool:
+        for run in blocks.missing(size):
+            raw = make(run)
             pending.append(pool.submit(lambda r, w: blocks.put(r, finish(r, w)), run, raw))
             while pending and (pending[0].done() or len(pending) > threads):
                 yield pending.popleft().result()
@@ -101,13 +101,17 @@ def fill(
 
 
 def each(jobs: range, do: Callable[[int], Raw], *, threads: int | None = None) -> Iterator[Raw]:
-    """`do` of every job, in threads, in order; few are ahead of the one that is yielded."""
+    """`do` of every job, in threads, in order; few are ahead of the one that is yielded, and none begins after a failure."""
     threads = min(threads or os.cpu_count() or 1, BESIDE)
     pending: deque[Future[Raw]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for job in jobs:
-            pending.append(pool.submit(do, job))
-            if len(pending) > 4 * threads:
+        try:
+            for job in jobs:
+                pending.append(pool.submit(do, job))
+                if len(pending) > 4 * threads:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        finally:
+            for later in pending:
+                later.cancel()

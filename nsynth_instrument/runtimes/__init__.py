@@ -58,6 +58,11 @@ def open_codec(
     raise BundleError(f"model {bundle.name} is of kind {bundle.kind}, which this version cannot run; update nsynth-instrument")
 
 
+def apart(bundle: Bundle, runtime: str = "auto", device: str = "auto") -> bool:
+    """Whether many notes are made soonest by a codec of one thread, asked for some of them by as many threads as there are cores."""
+    return bundle.kind == "harmonic" and (runtime == "kernel" or (runtime == "auto" and device in ("auto", "cpu")))
+
+
 def _graph(bundle: Bundle, name: str) -> Path:
     """A graph for ONNX Runtime, which an imported model has only if it was asked for. Raises BundleError without it."""
     if not bundle.has(f"{name}.onnx"):
