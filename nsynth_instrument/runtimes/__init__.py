@@ -59,7 +59,7 @@ def open_codec(
 
 
 def apart(bundle: Bundle, runtime: str = "auto", device: str = "auto") -> bool:
-    """Whether many notes are made soonest by a codec of one thread, asked for some of them by as many threads as there are cores."""
+    """Whether many notes are soonest made by codecs of one thread, asked for some of them by a thread for each core."""
     return bundle.kind == "harmonic" and (runtime == "kernel" or (runtime == "auto" and device in ("auto", "cpu")))
 
 

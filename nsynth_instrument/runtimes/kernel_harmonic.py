@@ -80,18 +80,16 @@ class Blocks:
         y += self.bias[name]
         return y
 
-    def blocks(self, kind: str, x: Floats, notes: int = 1) -> Floats:
-        """x (notes frames, width) through a chain of `nets.harmonic.Block`, in place."""
+    def blocks(self, kind: str, x: Floats) -> Floats:
+        """x (frames, width) through a chain of `nets.harmonic.Block`, in place."""
         for i, dilation in enumerate(self.dilations[kind]):
-            x += self.linear(f"{kind}.{i}.out", silu(self.mixed(f"{kind}.{i}", x, dilation, notes)))
+            x += self.linear(f"{kind}.{i}.out", silu(self.mixed(f"{kind}.{i}", x, dilation)))
         return x
 
-    def mixed(self, name: str, x: Floats, dilation: int, notes: int = 1) -> Floats:
-        """What comes to a block's SiLU: x (notes frames, width) normed, of that three frames `dilation` apart to one."""
-        y = norm(x, self.gain[f"{name}.norm"], self.bias[f"{name}.norm"])
-        if (product := self._product(f"{name}.mix")) is None:
-            return self._convolution(f"{name}.mix")(y, dilation, notes)
-        return np.concatenate([product(note, dilation) for note in np.split(y, notes)])
+    def mixed(self, name: str, x: Floats, dilation: int) -> Floats:
+        """What comes to a block's SiLU: x (frames, width) normed, of that three frames `dilation` apart to one."""
+        multiply = self._product(f"{name}.mix") or self._convolution(f"{name}.mix")
+        return multiply(norm(x, self.gain[f"{name}.norm"], self.bias[f"{name}.norm"]), dilation)
 
 
 LAYERS = ("hear", "halve", "halve_again", "code", "start", "widen", "detail", "say")
@@ -139,7 +137,7 @@ class HarmonicKernel:
     def _few(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
         """`decode` in this thread."""
         if not self._tiled:
-            return self._by_layers(codes, told, told_fast)
+            return self._each(codes, told, told_fast)
         start = np.concatenate([codes, told], axis=2, dtype=np.float32)
         said: Floats = _decoded(start, np.ascontiguousarray(told_fast, np.float32), *self._packed)
         return said[:, : told_fast.shape[1], : len(self._net.bias["say"])]
@@ -152,15 +150,15 @@ class HarmonicKernel:
         x = net.blocks("encoder", x)
         return np.asarray(3 * np.tanh(net.linear("code", silu(x)) / 3), dtype=np.float32)
 
-    def _by_layers(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
-        """`decode` by no tiles: the slow layers, of most weights, for all notes at once; the fast, of most frames, for each."""
-        net, (notes, n, _) = self._net, codes.shape
-        x = net.linear("start", np.concatenate([codes, told], axis=2, dtype=np.float32).reshape(notes * n, -1))
-        slow = net.linear("widen", silu(net.blocks("slow", x, notes))).reshape(notes, n, -1)
+    def _each(self, codes: Floats, told: Floats, told_fast: Floats) -> Floats:
+        """`decode` by no tiles, note by note: BLAS adds up the same rows in another order where there are more of them, and a
+        note shall not depend on the others."""
+        net = self._net
         said = np.empty((*told_fast.shape[:2], len(net.bias["say"])), np.float32)
-        for i in range(notes):
+        for i in range(len(codes)):
+            x = net.blocks("slow", net.linear("start", np.concatenate([codes[i], told[i]], axis=1, dtype=np.float32)))
             y = net.linear("detail", told_fast[i])
-            add_upsampled(slow[i], y)
+            add_upsampled(net.linear("widen", silu(x)), y)
             said[i] = net.linear("say", silu(norm(net.blocks("fast", y), net.gain["norm"], net.bias["norm"])))
         return said
 

@@ -24,8 +24,8 @@ _SUM, _PRODUCT, _AB2, _A2B = _A2 + _B2, _A2 * _B2, _A * _B2, _A2 * _B
 
 
 class Convolution:
-    """x (notes columns, inputs) -> of each column the one `dilation` before it in its note, itself, and the one as far after it,
-    where the ends are held, times a matrix (3 inputs, outputs) plus a bias (outputs,)."""
+    """x (frames, inputs) -> of each frame the one `dilation` before it, itself, and the one as far after it, where the ends are
+    held, times a matrix (3 inputs, outputs) plus a bias (outputs,)."""
 
     def __init__(self, matrix: npt.NDArray[Any], bias: Floats) -> None:
         points = np.array([0, _A, -_A, _B, -_B], np.float64)
@@ -34,74 +34,69 @@ class Convolution:
         taps = matrix.reshape(3, -1, len(bias))
         self._filters, self._bias = np.tensordot(at, taps, 1).astype(np.float32), bias
 
-    def __call__(self, x: Floats, dilation: int, notes: int = 1) -> Floats:
-        """(notes columns, outputs)."""
-        each = x.reshape(notes, -1, x.shape[1])
-        out = np.empty((*each.shape[:2], len(self._bias)), np.float32)
-        _from_points(np.matmul(_to_points(each, dilation), self._filters), self._bias, dilation, out)
-        return out.reshape(len(x), -1)
+    def __call__(self, x: Floats, dilation: int) -> Floats:
+        """(frames, outputs)."""
+        out = np.empty((len(x), len(self._bias)), np.float32)
+        _from_points(np.matmul(_to_points(x, dilation), self._filters), self._bias, dilation, out)
+        return out
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _to_points(x, d):  # type: ignore[no-untyped-def]
-    """Six columns d apart, of which the second and the next three are to be said, as values of polynomials: (6, tiles, inputs)
-    for x (notes, columns, inputs)."""
+def _to_points(y, d):  # type: ignore[no-untyped-def]
+    """Six frames d apart, of which the second and the next three are to be said, as values of polynomials: (6, tiles, inputs)
+    for y (frames, inputs)."""
     wide()
-    notes, n, w = x.shape
-    out, i = np.empty((6, notes * (n // (4 * d) * d + min(n % (4 * d), d)), w), np.float32), 0
-    for note in range(notes):
-        y = x[note]
-        for begin in range(0, n, 4 * d):
-            for t in range(begin, min(begin + d, n)):
-                y0, y1, y2, y3 = y[max(0, t - d)], y[t], y[min(n - 1, t + d)], y[min(n - 1, t + 2 * d)]
-                y4, y5 = y[min(n - 1, t + 3 * d)], y[min(n - 1, t + 4 * d)]
-                # One row in each loop: with more, there are too many that might overlap for LLVM to make vectors of it.
-                v = out[0, i]
-                for c in range(w):
-                    v[c] = _PRODUCT * y0[c] - _SUM * y2[c] + y4[c]
-                v = out[1, i]
-                for c in range(w):
-                    v[c] = (y4[c] - _B2 * y2[c]) + (_A * y3[c] - _AB2 * y1[c])
-                v = out[2, i]
-                for c in range(w):
-                    v[c] = (y4[c] - _B2 * y2[c]) - (_A * y3[c] - _AB2 * y1[c])
-                v = out[3, i]
-                for c in range(w):
-                    v[c] = (y4[c] - _A2 * y2[c]) + (_B * y3[c] - _A2B * y1[c])
-                v = out[4, i]
-                for c in range(w):
-                    v[c] = (y4[c] - _A2 * y2[c]) - (_B * y3[c] - _A2B * y1[c])
-                v = out[5, i]
-                for c in range(w):
-                    v[c] = _PRODUCT * y1[c] - _SUM * y3[c] + y5[c]
-                i += 1
+    n, w = y.shape
+    out, i = np.empty((6, n // (4 * d) * d + min(n % (4 * d), d), w), np.float32), 0
+    for begin in range(0, n, 4 * d):
+        for t in range(begin, min(begin + d, n)):
+            y0, y1, y2, y3 = y[max(0, t - d)], y[t], y[min(n - 1, t + d)], y[min(n - 1, t + 2 * d)]
+            y4, y5 = y[min(n - 1, t + 3 * d)], y[min(n - 1, t + 4 * d)]
+            # One row in each loop: with more, there are too many that might overlap for LLVM to make vectors of it.
+            v = out[0, i]
+            for c in range(w):
+                v[c] = _PRODUCT * y0[c] - _SUM * y2[c] + y4[c]
+            v = out[1, i]
+            for c in range(w):
+                v[c] = (y4[c] - _B2 * y2[c]) + (_A * y3[c] - _AB2 * y1[c])
+            v = out[2, i]
+            for c in range(w):
+                v[c] = (y4[c] - _B2 * y2[c]) - (_A * y3[c] - _AB2 * y1[c])
+            v = out[3, i]
+            for c in range(w):
+                v[c] = (y4[c] - _A2 * y2[c]) + (_B * y3[c] - _A2B * y1[c])
+            v = out[4, i]
+            for c in range(w):
+                v[c] = (y4[c] - _A2 * y2[c]) - (_B * y3[c] - _A2B * y1[c])
+            v = out[5, i]
+            for c in range(w):
+                v[c] = _PRODUCT * y1[c] - _SUM * y3[c] + y5[c]
+            i += 1
     return out
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _from_points(values, bias, d, out):  # type: ignore[no-untyped-def]
-    """Back, with a bias (outputs,): to out (notes, columns, outputs)."""
+def _from_points(values, bias, d, y):  # type: ignore[no-untyped-def]
+    """Back, with a bias (outputs,): to y (frames, outputs)."""
     wide()
-    notes, n, w = out.shape
+    n, w = y.shape
     i = 0
-    for note in range(notes):
-        y = out[note]
-        for begin in range(0, n, 4 * d):
-            for t in range(begin, min(begin + d, n)):
-                v0, v1, v2, v3, v4, v5 = values[0, i], values[1, i], values[2, i], values[3, i], values[4, i], values[5, i]
-                z = y[t]
+    for begin in range(0, n, 4 * d):
+        for t in range(begin, min(begin + d, n)):
+            v0, v1, v2, v3, v4, v5 = values[0, i], values[1, i], values[2, i], values[3, i], values[4, i], values[5, i]
+            z = y[t]
+            for c in range(w):
+                z[c] = bias[c] + v0[c] + (v1[c] + v2[c]) + (v3[c] + v4[c])
+            if t + d < n:
+                z = y[t + d]
                 for c in range(w):
-                    z[c] = bias[c] + v0[c] + (v1[c] + v2[c]) + (v3[c] + v4[c])
-                if t + d < n:
-                    z = y[t + d]
-                    for c in range(w):
-                        z[c] = bias[c] + _A * (v1[c] - v2[c]) + _B * (v3[c] - v4[c])
-                if t + 2 * d < n:
-                    z = y[t + 2 * d]
-                    for c in range(w):
-                        z[c] = bias[c] + _A2 * (v1[c] + v2[c]) + _B2 * (v3[c] + v4[c])
-                if t + 3 * d < n:
-                    z = y[t + 3 * d]
-                    for c in range(w):
-                        z[c] = bias[c] + _A3 * (v1[c] - v2[c]) + _B3 * (v3[c] - v4[c]) + v5[c]
-                i += 1
+                    z[c] = bias[c] + _A * (v1[c] - v2[c]) + _B * (v3[c] - v4[c])
+            if t + 2 * d < n:
+                z = y[t + 2 * d]
+                for c in range(w):
+                    z[c] = bias[c] + _A2 * (v1[c] + v2[c]) + _B2 * (v3[c] + v4[c])
+            if t + 3 * d < n:
+                z = y[t + 3 * d]
+                for c in range(w):
+                    z[c] = bias[c] + _A3 * (v1[c] - v2[c]) + _B3 * (v3[c] - v4[c]) + v5[c]
+            i += 1
