@@ -191,6 +191,8 @@ class _Job:
         """How many notes are made at once, whole sets of positions if they are not too much, and in how many threads."""
         frames, positions = self.plan.seconds * max(self.plan.rate, self.codec.rate), len(self.plan.places)
         size = max(1, min(self.codec.batch, int(BLOCK / frames)))
+        if self.makers > 1:  # none is to wait long for the last
+            size = min(size, -(-self.blocks.count // (4 * self.makers)))
         if positions > 1 and positions * frames <= LARGEST:
             size = max(1, size // positions) * positions
         return size, max(1, min(self.threads or os.cpu_count() or 1, int(4 * LARGEST / (size * frames))))
