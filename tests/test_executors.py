@@ -1,5 +1,6 @@
 """Work done once, in blocks on the disk."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from nsynth_instrument.errors import NsynthError
 from nsynth_instrument.executors.local import Blocks, each, fill
 
 
-def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:
+@pytest.mark.parametrize("makers", [1, 2])
+def test_blocks_make_each_item_once_in_any_batches(makers: int, tmp_path: Path) -> None:
     made: list[int] = []
 
     def make(run: range) -> list[int]:
@@ -21,7 +23,7 @@ def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:
         return {"x": np.array(raw) * 10}
 
     def filled(size: int) -> Iterator[range]:
-        return fill(Blocks(tmp_path, 23), make, finish, size=size, threads=2)
+        return fill(Blocks(tmp_path, 23), make, finish, size=size, makers=makers, threads=2)
 
     first = filled(5)
     next(first)
@@ -39,6 +41,20 @@ def test_each_keeps_the_order_and_raises_what_was_raised() -> None:
     assert list(each(range(50), lambda i: i * i, threads=3)) == [i * i for i in range(50)]
     with pytest.raises(ZeroDivisionError):
         list(each(range(-2, 3), lambda i: 1 // i, threads=3))
+
+
+def test_after_a_failure_nothing_more_begins() -> None:
+    begun: list[int] = []
+
+    def one(i: int) -> None:
+        begun.append(i)
+        if i == 0:
+            raise ZeroDivisionError
+        time.sleep(0.05)
+
+    with pytest.raises(ZeroDivisionError):
+        list(each(range(40), one, threads=2))
+    assert len(begun) < 6
 
 
 def test_a_block_that_the_disk_has_spoilt_is_told(tmp_path: Path) -> None:
