@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle import Bundle
-from ..codes import DIMS
 from ..dsp import detail as details
-from ..dsp import fading, keeping, levels, lockstep, recalling, timbre, tremor
+from ..dsp import fading, keeping, levels, lockstep, timbre, tremor
 from ..dsp.additive import noise_bands, played, synthesise, tones
 from ..dsp.analysis import analyse
 from ..dsp.cosines import Bytes
@@ -27,11 +25,10 @@ from ..dsp.pitch import cents_off, thinness
 from ..dsp.quiet import quieted
 from ..dsp.thinning import thinned
 from ..dsp.tuning import exact, in_tune, tuned
-from ..errors import DataError
 from ..notes import Note
-from . import Among, Kept, Mixed, Place, hiss
+from . import Among, Kept, Mixed, Place, hiss, knowing
 from .refine import Differentiable, refined
-from .transposition import BOUND, SPANS, STEPS, Transposition, added, familiar, woven
+from .transposition import BOUND, Transposition, added, familiar
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -40,14 +37,6 @@ SIGNS = 1 << 20
 """Part of a note's random streams that says which way its partials turn along the second axis of a square."""
 HEARD = 1 << 21
 """Part of them by which a note is made to be heard before it is kept."""
-
-FAMILIAR, GAIN, ADDED = "familiar", "gain", "added"
-"""Where details say how well a note is known, (notes,); by how much louder, dB (notes,); and what its codes have beside those as
-which it is known: see `added`."""
-GAINS = range(-15, 16, 3)
-"""dB by which a note is heard louder, to find that."""
-RECALLED = 24
-"""Details that are at hand: those of a key of four sounds, each between two keys and three velocities; half a megabyte each."""
 
 
 class HarmonicNetwork(Protocol):
@@ -151,13 +140,13 @@ class HarmonicCodec:
         def heard(gains: Sequence[int]) -> list[Floats]:
             return self.encode_partials([f.louder(g) for f, g in zip(features, gains, strict=True)], notes)
 
-        missed = np.stack([keys.missed(heard([gain] * len(notes)), notes) for gain in GAINS])
-        gains = [least(GAINS, m) for m in missed.T]
+        missed = np.stack([keys.missed(heard([gain] * len(notes)), notes) for gain in knowing.GAINS])
+        gains = [least(knowing.GAINS, m) for m in missed.T]
         as_known = heard(gains)
         return {
-            FAMILIAR: familiar(keys.missed(as_known, notes)).astype(np.float16),
-            GAIN: np.array(gains, np.int8),
-            ADDED: np.stack([added(c, h) for c, h in zip(codes, as_known, strict=True)]),
+            knowing.FAMILIAR: familiar(keys.missed(as_known, notes)).astype(np.float16),
+            knowing.GAIN: np.array(gains, np.int8),
+            knowing.ADDED: np.stack([added(c, h) for c, h in zip(codes, as_known, strict=True)]),
         }
 
     def transposed(
@@ -167,7 +156,7 @@ class HarmonicCodec:
         out: list[tuple[Floats, Kept | None]] = [(c, None) for c in codes]
         if self.keys is None:
             return out
-        known = np.array([0.0 if k is None else _familiar(k) for k in kept])
+        known = np.array([0.0 if k is None else knowing.familiar(k) for k in kept])
         away = [b.pitch - a.pitch for a, b in zip(notes, wanted, strict=True)]
         surely, maybe = (np.array([fading.share(f, d) for d in away]) for f in fading.TRANSPOSED)
         sure, guessed = known * surely, (1 - known) * maybe
@@ -180,13 +169,13 @@ class HarmonicCodec:
             k = kept[i]
             assert k is not None
             if (id(k.detail), k.note) not in same:
-                same[id(k.detail), k.note] = codes[i] - _added(k, len(codes[i]))
+                same[id(k.detail), k.note] = codes[i] - knowing.added(k, len(codes[i]))
             plain.append(same[id(k.detail), k.note])
         said = self.keys(plain, [notes[i] for i in there], [wanted[i] for i in there], [known[i] for i in there])
         for i, heard, (drift, lost) in zip(there, plain, said, strict=True):
             # Refining helps a strange sound's other keys, and a familiar one's not.
             moved = codes[i] + sure[i] * (heard - codes[i]) + (sure[i] + guessed[i]) * drift
-            softer = lost.louder(-_gain(kept[i]))
+            softer = lost.louder(-knowing.gain(kept[i]))
             out[i] = np.clip(moved, -BOUND, BOUND).astype(np.float32), Kept(softer, 0, sure[i]) if sure[i] else None
         return out
 
@@ -339,29 +328,9 @@ def _detailed(said: timbre.Said, note: Note, kept: Sequence[Kept]) -> timbre.Sai
     """What was said, with what is known of other notes."""
     found = []
     for k in kept:
-        if isinstance(k.detail, details.Means):
-            detail = k.detail.over(len(said.level))
-        else:
-            told = _familiar(k) * fading.share(fading.TRANSPOSED[0], k.away)
-            detail = _recalled(_Same(k.detail), k.note, len(said.level), k.away, told)
+        detail = knowing.detail(k, len(said.level))
         found.append((detail if k.at is None else replace(detail, at=k.at), k.weight))
     return details.add(said, note.hz, found)
-
-
-def _familiar(kept: Kept) -> float:
-    """How far what is said of a known note's other keys counts: see `transposition.familiar`. Raises DataError."""
-    return _within(_of_note(kept, FAMILIAR, ()), 0.0, 1.0)
-
-
-def _gain(kept: Kept | None) -> float:
-    """By how many dB a note is known louder than it is. Raises DataError."""
-    return _within(_of_note(kept, GAIN, ()), min(GAINS), max(GAINS))
-
-
-def _within(found: Floats | None, least: float, most: float) -> float:
-    """One number as it was found, 0 for none or what is no number, between two others."""
-    x = 0.0 if found is None else float(found)
-    return min(max(x, least), most) if math.isfinite(x) else 0.0
 
 
 def least(at: Sequence[int], found: Floats) -> int:
@@ -371,38 +340,3 @@ def least(at: Sequence[int], found: Floats) -> int:
         return at[i]
     a, b, c = (float(x) for x in found[i - 1 : i + 2])
     return at[i] + round((at[1] - at[0]) * (a - c) / max(2 * (a - 2 * b + c), 1e-9))
-
-
-def _added(kept: Kept | None, frames: int) -> Floats:
-    """What a known note's codes have beside those as which it is known, (frames, 16). Raises DataError."""
-    found = _of_note(kept, ADDED, (len(SPANS), DIMS))
-    return np.zeros((frames, DIMS), np.float32) if found is None else woven(frames) @ (found / np.float32(STEPS))
-
-
-def _of_note(kept: Kept | None, name: str, shape: tuple[int, ...]) -> Floats | None:
-    """What details say of a known note under a name, None where they do not. Raises DataError."""
-    if kept is None or isinstance(kept.detail, details.Means) or name not in kept.detail:
-        return None
-    try:
-        return np.asarray(kept.detail[name][kept.note], dtype=np.float32).reshape(shape)
-    except (IndexError, TypeError, ValueError) as e:
-        raise DataError(f"the bank's details are damaged ({e}); install or export the model again") from e
-
-
-@dataclass(frozen=True, eq=False)
-class _Same:
-    """An instrument's details, the same as themselves alone."""
-
-    kept: Mapping[str, npt.NDArray[np.generic]]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.kept is self.kept
-
-    def __hash__(self) -> int:
-        return id(self.kept)
-
-
-@lru_cache(RECALLED)
-def _recalled(same: _Same, note: int, frames: int, away: float, told: float) -> details.Detail:
-    """See `recalling.recall`: five velocities of a key ask seven times for what is known of three."""
-    return recalling.recall(same.kept, note, frames, away, told)
