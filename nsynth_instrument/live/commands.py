@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -210,6 +211,9 @@ def _live(
         _loop(engine, speaker, ports, line, desk, keyboard, recorder, None if along else song, stop)
         if not quiet:
             line.say(_farewell(engine, recorder))
+    if speaker.stuck:
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _ports(engine: Engine, speaker: Any, api: str | None, port: str | None, virtual: bool, *, optional: bool) -> list[Any]:

@@ -50,6 +50,7 @@ class JackOutput(Client):
     """A JACK client with the ports in, out_0 and out_1, played by an engine; the outputs go to the first two loudspeakers."""
 
     label = "JACK"
+    stuck = False
 
     def __init__(self, engine: Engine, *, block: int = 0) -> None:
         """Raises DeviceError when no server runs, UsageError when its cycles have not `block` frames (0: any will do)."""

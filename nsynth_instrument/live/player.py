@@ -183,6 +183,12 @@ class Output:
         """Of the device."""
         return self.device.label
 
+    @property
+    def stuck(self) -> bool:
+        """Whether PortAudio never came back from closing; its threads run on, and a process that ends as others do pulls the mixer
+        from under them."""
+        return self._lost
+
     def watch(self) -> str | None:
         """Look after the stream, about twice a second: a sentence when the device vanished or came back."""
         if self._stream is None:
@@ -215,7 +221,7 @@ class Output:
             stream, self._stream = self._stream, None
             closer = threading.Thread(target=stream.close, daemon=True)  # PortAudio never returns from a dead JACK server
             closer.start()
-            closer.join(3.0)
+            closer.join(5.0)
             if closer.is_alive():
                 self._lost = True
                 atexit.unregister(_sounddevice()._exit_handler)
