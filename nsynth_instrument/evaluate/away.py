@@ -40,7 +40,7 @@ def _octave(codec: Codec, data: Sequence[Example], interval: int, notes: int, se
     ours = f"{what} of the sketch's programs"
     for name, pairs, most in (
         (ours, _pairs(sketch, interval, notes, seed, also=lambda a, _: new_key(a)), 5.5),
-        (f"{ours}, to a held-out key", _pairs(sketch, interval, notes, seed, also=lambda _, b: new_key(b)), None),
+        (f"{ours}, to a held-out key", _pairs(sketch, interval, notes, seed, also=lambda _, b: new_key(b)), 5.5),
         (what, _pairs(filter(held_out, data), interval, notes, seed), None if tells_programs(data) else 5.5),
     ):
         if pairs:

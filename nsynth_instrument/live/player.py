@@ -185,8 +185,8 @@ class Output:
 
     @property
     def stuck(self) -> bool:
-        """Whether PortAudio never came back from closing; its threads run on, and a process that ends as others do pulls the mixer
-        from under them."""
+        """Whether PortAudio never came back from closing: its threads run on, and a process that ends in the usual way takes the
+        mixer from under them."""
         return self._lost
 
     def watch(self) -> str | None:
