@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,13 +81,20 @@ def render(
     if only_plan:
         click.echo(plan.to_toml(), nl=False)
         return
+    from .bundle import find
+    from .executors.processes import spare
     from .progress import Bar
-    from .render import render as steps
+    from .runtimes import apart
 
     folder = out or PACKS / plan.name
-    own = _own(plan, runtime, device, threads)
-    with Bar(plan.seconds) as bar:
-        for step in steps(plan, folder, runtime=runtime, device=device, threads=threads, force=force, beside=own):
+    count = plan.count if apart(find(plan.model), runtime, device) else 0
+    # Before what takes most of a second to import.
+    with spare(count, threads, f"{__package__}.render") as helpers, Bar(plan.seconds) as bar:
+        from .render import render as steps
+
+        own = _own(plan, runtime, device, threads)
+        how = functools.partial(steps, runtime=runtime, device=device, threads=threads, force=force)
+        for step in how(plan, folder, beside=own, helpers=helpers):
             bar.show(step.stage, step.done, step.of, step.words)
     if preview:
         _preview(folder, threads)

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from .bundle import Bundle
 from .codecs import Among, Codec
 from .codes import FRAME_RATE, Morph, frames_for
 from .errors import NsynthError, UsageError
-from .executors.local import Arrays, Blocks, each, fill
+from .executors.local import Arrays, Blocks, fill
+from .executors.processes import Helpers, spare
 from .finishing import FACTS, finished
 from .instruments import read_bank, resolve
 from .mixing import Mixer
@@ -40,6 +41,7 @@ from .runtimes import apart, open_codec
 from .target import complete, free_for, publish, room, stamps, there
 from .writers import FORMATS, write_formats
 from .writers.names import sample_file
+from .writers.parallel import ordered
 from .writers.sums import add_sums, write_sums
 from .writers.wav import write_wav
 
@@ -74,12 +76,14 @@ def render(
     threads: int | None = None,
     force: bool = False,
     beside: InstrumentBank | None = None,
+    helpers: Helpers | None = None,
 ) -> Iterator[Progress]:
     """Render `plan` into the pack's folder; yields the progress, and ends when the pack is whole.
 
     A pack of the same sound that is there already stays (a format that it lacks is added). `beside` holds instruments that
-    the plan names and the model's bank has not: a user's own. Raises NsynthError for all that a user can mend, among it a
-    folder that holds another pack, unless `force` replaces it.
+    the plan names and the model's bank has not: a user's own. helpers: what `spare` started for this module, if it was
+    started before. Raises NsynthError for all that a user can mend, among it a folder that holds another pack, unless
+    `force` replaces it.
     """
     found = bundle.find(plan.model)
     bank = InstrumentBank.of([*read_bank(found), *(beside or ())])
@@ -93,20 +97,15 @@ def render(
     if not force:
         free_for(plan, folder, old)
     room(plan, folder)
-    makers = (threads or os.cpu_count() or 1) if apart(found, runtime, device) else 1
-    codec = open_codec(found, runtime, threads=1 if makers > 1 else threads, device=device)
-    if codec.frames and plan.seconds > codec.frames / FRAME_RATE:
-        longest = f"{codec.frames / FRAME_RATE:g}"
-        raise UsageError(f"{plan.model} makes notes of {longest} s and no others; use --seconds {longest} or less")
-    if not codec.pitched:
-        bank = repitch.as_recorded(bank)
     blocks = Blocks(folder / WORK / f"{fingerprint[:24]}-{__version__}", plan.count)
-    job = _Job(plan, found, bank, codec, blocks, fingerprint, threads, makers)
-    yield Progress("decode", sum(map(len, blocks.done())), blocks.count, f"{plan.model} on {codec.runtime}")
-    yield from job.decode()
+    makers = (threads or os.cpu_count() or 1) if apart(found, runtime, device) else 1
+    with helpers or spare(plan.count if makers > 1 else 0, threads, __name__) as them:
+        job = _job(plan, found, bank, blocks, runtime, device, threads, makers)
+        yield Progress("decode", sum(map(len, blocks.done())), blocks.count, f"{plan.model} on {job.codec.runtime}")
+        yield from job.decode(them, runtime, device)
     staged = folder / WORK / "pack"
     shutil.rmtree(staged, ignore_errors=True)
-    pack, rows = yield from job.write(staged)
+    pack, rows = yield from job.write(staged, fingerprint)
     yield from _formats(pack, staged, plan.formats)
     write_report(rows, staged / REPORT)
     mixtures = [_mixture(morph, bank) for _, morph in plan.places]
@@ -133,25 +132,59 @@ def _add(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator[Pro
     add_sums(folder, [path for path, stamp in stamps(folder).items() if before.get(path) != stamp])
 
 
+def _job(
+    plan: RenderPlan, found: Bundle, bank: InstrumentBank, blocks: Blocks,
+    runtime: str, device: str, threads: int | None, makers: int,
+) -> _Job:  # fmt: skip
+    """Raises UsageError for a length that the model cannot make, and as `open_codec`."""
+    codec = open_codec(found, runtime, threads=1 if makers > 1 else threads, device=device)
+    if codec.frames and plan.seconds > codec.frames / FRAME_RATE:
+        longest = f"{codec.frames / FRAME_RATE:g}"
+        raise UsageError(f"{plan.model} makes notes of {longest} s and no others; use --seconds {longest} or less")
+    return _Job(plan, found, bank if codec.pitched else repitch.as_recorded(bank), codec, blocks, threads, makers)
+
+
+def _elsewhere(*args: Any) -> Callable[[range], range]:
+    """For a helper: what makes a block, given what `_job` is."""
+    return _job(*args).maker()
+
+
 @dataclass(frozen=True)
 class _Job:
-    """What the two passes over the notes share."""
+    """What the two passes over the notes share. makers: how many blocks are made at once, each by one core."""
 
     plan: RenderPlan
     found: Bundle
     bank: InstrumentBank
     codec: Codec
     blocks: Blocks
-    fingerprint: str
     threads: int | None
     makers: int
 
-    def decode(self) -> Iterator[Progress]:
+    def decode(self, helpers: Helpers, runtime: str, device: str) -> Iterator[Progress]:
         """First pass: every note that is not kept yet, decoded, finished and kept."""
+        kept = sum(map(len, self.blocks.done()))
+        size, threads = self.block()
+        if self.makers > 1:
+            few = InstrumentBank.of([self.bank[name] for name in self.plan.morph.names])
+            what = self.plan, self.found, few, self.blocks, runtime, device, 1, self.makers
+            done = helpers.share(self.blocks.missing(size), self.maker(), min(self.makers, threads), _elsewhere, *what)
+        else:
+            done = fill(self.blocks, *self.steps(), size=size, threads=threads)
+        for run in done:
+            kept += len(run)
+            yield Progress("decode", kept, self.blocks.count)
+
+    def maker(self) -> Callable[[range], range]:
+        """What makes a block and keeps it."""
+        make, finish = self.steps()
+        return lambda run: self.blocks.put(run, finish(run, make(run)))
+
+    def steps(self) -> tuple[Callable[[range], list[Audio]], Callable[[range, list[Audio]], Arrays]]:
+        """What decodes the notes of a run, and what finishes them."""
         plan, frames = self.plan, self.codec.frames or frames_for(self.plan.seconds)
         mixer = Mixer(self.bank, self.codec, frames, spherical=plan.interpolation == "spherical")
         jobs = self.jobs()
-
         mixing = threading.Lock()  # levels that several blocks need are asked for once
 
         def make(run: range) -> list[Audio]:
@@ -177,11 +210,7 @@ class _Job:
                     facts.append(fact)
             return {"audio": np.stack(sounds), "facts": np.array(facts, FACTS)}
 
-        kept = sum(map(len, self.blocks.done()))
-        size, threads = self.block()
-        for run in fill(self.blocks, make, finish, size=size, makers=min(self.makers, threads), threads=threads):
-            kept += len(run)
-            yield Progress("decode", kept, self.blocks.count)
+        return make, finish
 
     def jobs(self) -> list[tuple[int, Area]]:
         """All notes, in the order in which they are kept: those that fade into each other, one for each position, together."""
@@ -218,7 +247,7 @@ class _Job:
         known = {area: [(at[k], m) for k, m in zip(corners + between, some, strict=True)] for area, some in mixed.items()}
         return [Among(at[k], dict(known[area][: len(corners)]), dict(known[area][len(corners) :])) for k, area in jobs]
 
-    def write(self, folder: Path) -> Generator[Progress, None, tuple[SamplePack, list[Measured]]]:
+    def write(self, folder: Path, fingerprint: str) -> Generator[Progress, None, tuple[SamplePack, list[Measured]]]:
         """Second pass: all notes as WAV files in `folder`, with one gain."""
         plan, runs, jobs = self.plan, self.blocks.done(), self.jobs()
         facts = np.concatenate([self.blocks.get(r, "facts") for r in runs])
@@ -244,7 +273,7 @@ class _Job:
 
         zones: list[Zone] = []
         twice = 2 * (os.cpu_count() or 1)  # half of them wait for the disk
-        for some in each(range(len(runs)), write, threads=self.threads or twice):
+        for some in ordered(write, range(len(runs)), threads=self.threads or twice):
             zones += some
             yield Progress("write", len(zones), self.blocks.count)
         louder = audio.db(gain)
@@ -258,9 +287,9 @@ class _Job:
             )
             for z, f in zip(zones, facts, strict=True)
         ]
-        return self.pack(tuple(zones), release=float(np.median(facts["release"]))), rows
+        return self.pack(tuple(zones), fingerprint, release=float(np.median(facts["release"]))), rows
 
-    def pack(self, zones: tuple[Zone, ...], *, release: float) -> SamplePack:
+    def pack(self, zones: tuple[Zone, ...], fingerprint: str, *, release: float) -> SamplePack:
         """The pack's description."""
         plan, model, title = self.plan, self.found, _title(self.plan, self.bank)
         instruments = [self.bank[name] for name in plan.morph.names]
@@ -272,7 +301,7 @@ class _Job:
             versions={
                 "nsynth-instrument": __version__, "model": f"{model.name} {model.fingerprint[:16]}",
                 "runtime": self.codec.runtime, "numpy": np.__version__, "python": platform.python_version(),
-                "fingerprint": self.fingerprint,
+                "fingerprint": fingerprint,
             },
         )  # fmt: skip
 

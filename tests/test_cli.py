@@ -252,9 +252,10 @@ def test_killed_at_any_moment_it_goes_on_and_nothing_is_broken(model: Bundle) ->
         assert process.returncode == 0, err
 
     finish("whole")
-    for signal_, moment, count in ((signal.SIGKILL, "*.npz", 1), (signal.SIGINT, "*.npz", 2), (signal.SIGKILL, "*.wav", 1)):
+    for signal_, moment in ((signal.SIGKILL, "*.npz"), (signal.SIGINT, "*.npz"), (signal.SIGKILL, "*.wav")):
+        there = len(list(Path().glob(f"broken/.work/**/{moment}")))  # a helper of one that was killed may have ended its block
         process = render("broken")
-        wait_for(f"broken/.work/**/{moment}", count, process)
+        wait_for(f"broken/.work/**/{moment}", there + 1, process)
         process.send_signal(signal_)
         err = process.communicate(timeout=LIMIT)[1]
         if signal_ == signal.SIGINT and process.returncode:

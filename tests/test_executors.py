@@ -1,18 +1,22 @@
 """Work done once, in blocks on the disk."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nsynth_instrument.errors import NsynthError
-from nsynth_instrument.executors.local import Blocks, each, fill
+from nsynth_instrument.errors import NsynthError, UnknownName
+from nsynth_instrument.executors.local import Blocks, fill
+from nsynth_instrument.executors.processes import Helpers
 
 
-@pytest.mark.parametrize("makers", [1, 2])
-def test_blocks_make_each_item_once_in_any_batches(makers: int, tmp_path: Path) -> None:
+def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:
     made: list[int] = []
 
     def make(run: range) -> list[int]:
@@ -23,7 +27,7 @@ def test_blocks_make_each_item_once_in_any_batches(makers: int, tmp_path: Path) 
         return {"x": np.array(raw) * 10}
 
     def filled(size: int) -> Iterator[range]:
-        return fill(Blocks(tmp_path, 23), make, finish, size=size, makers=makers, threads=2)
+        return fill(Blocks(tmp_path, 23), make, finish, size=size, threads=2)
 
     first = filled(5)
     next(first)
@@ -37,24 +41,100 @@ def test_blocks_make_each_item_once_in_any_batches(makers: int, tmp_path: Path) 
     assert blocks.missing(5) == []
 
 
-def test_each_keeps_the_order_and_raises_what_was_raised() -> None:
-    assert list(each(range(50), lambda i: i * i, threads=3)) == [i * i for i in range(50)]
-    with pytest.raises(ZeroDivisionError):
-        list(each(range(-2, 3), lambda i: 1 // i, threads=3))
+RUNS = [range(i, i + 2) for i in range(0, 40, 2)]
 
 
-def test_after_a_failure_nothing_more_begins() -> None:
-    begun: list[int] = []
+def kept(folder: Path, fault: str, others: int = 0) -> Callable[[range], range]:
+    """What notes for each run who made it, after so many others have made one, with a fault on the way."""
+    here = os.getpid()
 
-    def one(i: int) -> None:
-        begun.append(i)
-        if i == 0:
-            raise ZeroDivisionError
+    def do(run: range) -> range:
+        if fault == "dies" and run.start >= 24:
+            os.kill(here, signal.SIGKILL)
+        if fault == "error" and run.start >= 24:
+            raise UnknownName("sound", "flut", ["flute"])
+        if fault == "slow":
+            time.sleep(60)
+        until = time.monotonic() + 20
+        while len({p.read_text() for p in folder.iterdir()}) < others and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.02)
+        print("words on stdout")
+        with (folder / f"{run.start}").open("x") as f:
+            f.write(str(here))
+        return run
+
+    return do
+
+
+def shared(folder: Path, count: int, workers: int, fault: str = "", *, wait: bool = True) -> tuple[Iterator[range], list[subprocess.Popen[bytes]]]:
+    """A share of RUNS, and its processes."""
+    helpers = Helpers(count, "numpy")
+    processes = [h._process for h in helpers._helpers if h._process]
+    return helpers.share(RUNS, kept(folder, "", count * wait), workers, kept, folder, fault), processes
+
+
+@pytest.mark.parametrize(("helpers", "workers"), [(1, 2), (2, 3), (0, 1), (0, 2), (1, 4)])
+def test_each_run_is_made_once_by_all_who_are_there(tmp_path: Path, helpers: int, workers: int) -> None:
+    runs, processes = shared(tmp_path, helpers, workers)
+    assert sorted(runs, key=lambda r: r.start) == RUNS
+    makers = {(tmp_path / f"{r.start}").read_text() for r in RUNS}
+    assert makers == {str(p.pid) for p in processes} | {str(os.getpid())}
+    assert all(p.returncode is not None for p in processes), "they have ended"
+
+
+@pytest.mark.parametrize("when", ["never", "before", "midway"])
+def test_a_helper_that_is_no_more_is_not_missed(tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if when == "never":
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    runs, processes = shared(tmp_path, 1, 2, fault="dies", wait=when == "midway")
+    assert len(processes) == (when != "never")
+    if when == "before":
+        processes[0].kill()
+    assert sorted(runs, key=lambda r: r.start) == RUNS
+    assert {(tmp_path / f"{r.start}").read_text() for r in RUNS[12:]} == {str(os.getpid())}
+
+
+def test_what_a_helper_raises_is_raised_here_and_nothing_more_begins(tmp_path: Path) -> None:
+    runs, processes = shared(tmp_path, 1, 2, fault="error")
+    with pytest.raises(NsynthError, match="no sound is called 'flut'; did you mean flute"):
+        list(runs)
+    assert len(list(tmp_path.iterdir())) < len(RUNS) - 3
+    assert processes[0].returncode is not None
+
+
+def test_who_stops_early_does_not_wait_for_a_helper(tmp_path: Path) -> None:
+    runs, processes = shared(tmp_path, 1, 2, fault="slow", wait=False)
+    next(runs)
+    started = time.monotonic()
+    runs.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - started < 5
+    assert processes[0].returncode is not None
+
+
+def test_a_helper_ends_with_who_asked_it(tmp_path: Path) -> None:
+    """Even if that was killed; and an interrupt, which a terminal sends to both, leaves it alone."""
+    code = "import sys, time; from nsynth_instrument.executors.processes import Helpers; h = Helpers(1, 'json')"
+    code += "; print(h._helpers[0]._process.pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        helper = int(parent.stdout.readline())
+        time.sleep(0.5)
+        os.kill(helper, signal.SIGINT)
+        time.sleep(0.3)
+        os.kill(helper, 0)
+        parent.kill()
+    until = time.monotonic() + 10
+    while time.monotonic() < until and Path(f"/proc/{helper}").exists() and "Z" not in _state(helper):
         time.sleep(0.05)
+    assert not Path(f"/proc/{helper}").exists() or "Z" in _state(helper)
 
-    with pytest.raises(ZeroDivisionError):
-        list(each(range(40), one, threads=2))
-    assert len(begun) < 6
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 def test_a_block_that_the_disk_has_spoilt_is_told(tmp_path: Path) -> None:

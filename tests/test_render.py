@@ -2,14 +2,16 @@
 
 import dataclasses
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from plans import ONE, PLAN, contents, report, run
+from plans import LONG, ONE, PLAN, contents, report, run
 
-from nsynth_instrument import bundle, finishing
+from nsynth_instrument import bundle, finishing, render
 from nsynth_instrument.audio import resample
 from nsynth_instrument.bundle import Bundle
 from nsynth_instrument.codes import Morph
@@ -122,6 +124,26 @@ def test_the_readme_s_plan_makes_the_same_pack(done: Path, tmp_path: Path) -> No
 def test_the_same_plan_gives_the_same_bytes(done: Path, tmp_path: Path) -> None:
     run(PLAN, tmp_path / "again", threads=1)
     assert contents(tmp_path / "again") == contents(done)
+
+
+def test_a_helper_makes_the_same_bytes(model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes nearly all here, since this process is slow."""
+    run(LONG, tmp_path / "alone", threads=1)
+    made: list[range] = []
+    maker = render._Job.maker
+
+    def slow(job: render._Job) -> Callable[[range], range]:
+        def one(run: range) -> range:
+            time.sleep(8.0 if not made else 0.0)
+            made.append(run)
+            return maker(job)(run)
+
+        return one
+
+    monkeypatch.setattr(render._Job, "maker", slow)
+    run(LONG, tmp_path / "together", threads=2)
+    assert 0 < sum(map(len, made)) < LONG.count / 2
+    assert contents(tmp_path / "together") == contents(tmp_path / "alone")
 
 
 def test_a_note_does_not_depend_on_the_others(done: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -75,6 +76,20 @@ def test_work_in_order_keeps_few_waiting() -> None:
     assert next(results) == 0
     assert len(begun) <= 6
     assert list(results) == list(range(1, 100))
+
+
+def test_after_a_failure_nothing_more_begins() -> None:
+    begun: list[int] = []
+
+    def one(i: int) -> None:
+        begun.append(i)
+        if i == 0:
+            raise ZeroDivisionError
+        time.sleep(0.05)
+
+    with pytest.raises(ZeroDivisionError):
+        list(ordered(one, range(40), threads=2))
+    assert len(begun) < 6
 
 
 @pytest.fixture

@@ -70,24 +70,13 @@ class Blocks:
 
 
 def fill(
-    blocks: Blocks,
-    make: Callable[[range], Raw],
-    finish: Callable[[range, Raw], Arrays],
-    *,
-    size: int,
-    makers: int = 1,
-    threads: int | None = None,
+    blocks: Blocks, make: Callable[[range], Raw], finish: Callable[[range, Raw], Arrays], *, size: int, threads: int | None = None
 ) -> Iterator[range]:
     """Make every run that is missing; yields each as it reaches the disk.
 
-    makers: how many runs are made at once. One is made here, run after run; `finish` and the writing in threads meanwhile, a
-    few runs behind at most, so that memory does not grow with the work. More are made in a thread each, which finishes and
-    writes its own: a thread a core waits less for Python's lock than one that makes, one that mixes and two that finish.
+    One is made here, run after run; `finish` and the writing in threads meanwhile, a few runs behind at most, so that memory
+    does not grow with the work.
     """
-    if makers > 1:
-        runs = blocks.missing(size)
-        yield from each(range(len(runs)), lambda i: blocks.put(runs[i], finish(runs[i], make(runs[i]))), threads=makers)
-        return
     threads = min(threads or os.cpu_count() or 1, BESIDE)
     pending: deque[Future[range]] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -98,20 +87,3 @@ def fill(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-
-
-def each(jobs: range, do: Callable[[int], Raw], *, threads: int | None = None) -> Iterator[Raw]:
-    """`do` of every job, in threads, in order; few are ahead of the one that is yielded, and none begins after a failure."""
-    threads = min(threads or os.cpu_count() or 1, BESIDE)
-    pending: deque[Future[Raw]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for job in jobs:
-                pending.append(pool.submit(do, job))
-                if len(pending) > 4 * threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for later in pending:
-                later.cancel()
