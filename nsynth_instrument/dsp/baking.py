@@ -21,7 +21,9 @@ def blend(out, first, after, n, window, tilt):  # type: ignore[no-untyped-def]
     either side of both into their common mean, of constant power; then level the ripple, over `window`."""
     if tilt:
         ramp(out[first:after], tilt * NEPER / max(after - first - 1, 1))
-        out[after:] *= np.float32(np.exp(tilt * NEPER))
+        after_it = np.float32(np.exp(tilt * NEPER))
+        for i in range(after, len(out)):
+            out[i] *= after_it
     here, there = out[first - n : first + n], out[after - n : after + n]
     both = one = other = 0.0
     for i in range(2 * n):
@@ -75,7 +77,7 @@ def _even(mixed, slope, bump, window):  # type: ignore[no-untyped-def]
         sums = np.zeros(4)
         for k in range(4 * PIECES):
             sums[k // PIECES] += power[k] * np.exp(2 * NEPER * (a * up[k] + b * over[k]))
-        before, across, later = 10 * np.log10((sums[:-1] + sums[1:]) / window + 1e-14)
+        before, across, later = [10 * np.log10((sums[i] + sums[i + 1]) / window + 1e-14) for i in range(3)]
         da, db = 0.7 * (before - later), 0.5 * (before + later) - across
         some = min(1.0, 3.0 / max(abs(da) + abs(db), 1e-12))
         a, b = a + some * da, b + some * db

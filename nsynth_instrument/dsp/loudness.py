@@ -50,7 +50,8 @@ def _loudest(audio, filters, n):  # type: ignore[no-untyped-def]
     steps = -(-len(audio) // (LANES * STEP))
     stretch = steps * STEP
     padded = np.zeros(BEFORE + LANES * stretch, np.float32)
-    padded[BEFORE : BEFORE + len(audio)] = audio
+    for t in range(len(audio)):
+        padded[BEFORE + t] = audio[t]
     # All lanes' frames side by side, some at a time, so that they are in cache.
     moments = np.empty((BEFORE + stretch, LANES), np.float32)
     for first in range(0, len(moments), 64):
