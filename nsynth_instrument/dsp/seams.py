@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import scipy.fft
 
 from .periods import Doubles, Floats, period, thinness, wander
@@ -102,13 +104,24 @@ def level(x: Doubles) -> float:
     return 10 * float(np.log10(np.mean(np.square(x)) + 1e-14))
 
 
+@lru_cache(64)
+def _window(frames: int) -> Floats:
+    """Hann's."""
+    return np.hanning(frames).astype(np.float32)
+
+
+@lru_cache(64)
+def _edges(rate: int, size: int) -> npt.NDArray[np.int_]:
+    """Bins of a transform of `size` where third octaves begin."""
+    return np.unique(np.round(2 ** np.arange(np.log2(40), np.log2(rate / 2.2), 1 / 3) * size / rate).astype(int))
+
+
 def _spectra(x: Floats | Doubles, rate: int, window: int) -> Doubles:
     """Levels in dB (windows, bands) of neighbouring windows, in third octaves, floored 60 dB under the loudest."""
     count = len(x) // window
     size = scipy.fft.next_fast_len(window, real=True)
-    cut = x[: count * window].reshape(count, window).astype(np.float32) * np.hanning(window).astype(np.float32)
+    cut = x[: count * window].reshape(count, window).astype(np.float32) * _window(window)
     spectra = scipy.fft.rfft(cut, size)
     power = np.square(spectra.real) + np.square(spectra.imag)
-    edges = np.unique(np.round(2 ** np.arange(np.log2(40), np.log2(rate / 2.2), 1 / 3) * size / rate).astype(int))
-    bands = np.add.reduceat(power, edges, axis=1)[:, :-1]
+    bands = np.add.reduceat(power, _edges(rate, size), axis=1)[:, :-1]
     return np.asarray(10 * np.log10(bands + 1e-6 * bands.max() + 1e-20))
