@@ -126,13 +126,13 @@ class _Helper:
         self._process: subprocess.Popen[bytes] | None = None
         if not sys.executable or getattr(sys, "frozen", False):
             return
-        # Isolated, since the folder that one is in, or a variable, may have other modules; an interrupt is for the parent.
+        # -P, since the folder that one is in may have other modules by these names; an interrupt is for the parent.
         code = f"import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.path[:] = {sys.path!r}"
         code += f"; from {__name__} import serve; serve({module!r})"
         env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         with contextlib.suppress(OSError):
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+                [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
             )
 
     def ask(self, message: bytes) -> Any:
