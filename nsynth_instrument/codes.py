@@ -93,7 +93,7 @@ class Morph:
         """`mix` 0 is all `a`, 1 is all `b`; a course goes from one to the other in a note. Raises UsageError outside 0..1."""
         course = _course(mix)
         if not all(0 <= m <= 1 for m in course):
-            raise UsageError(f"mix {_text(course)} is out of range; 0 is all {a}, 1 is all {b}")
+            raise UsageError(f"mix {_text(course)} is out of range; use 0 (all {a}) to 1 (all {b})")
         if a == b:
             return cls(((a, 1.0),))
         return cls.of({a: [1.0 - m for m in course], b: course})

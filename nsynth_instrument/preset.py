@@ -236,7 +236,7 @@ def load(name: str) -> RenderPlan:
         raise DataError(f"{path} is not a preset: it is not text") from e
     except FileNotFoundError as e:
         if path.suffix == ".toml":
-            raise NsynthError(f"there is no file {path}") from e
+            raise NsynthError(f"there is no file {path}; `nsynth-instrument list` names the presets") from e
         raise UnknownName("preset", name, shipped()) from e
     except OSError as e:
         raise NsynthError(f"{path} cannot be read ({e.strerror})") from e

@@ -36,13 +36,13 @@ from .mixing import Mixer
 from .notes import Area, Note
 from .pack import WORK, Loop, SamplePack, Zone
 from .preset import RenderPlan
-from .report import README, REPORT, Measured, summary, write_readme, write_report
+from .report import README, REPORT, Measured, read_report, summary, write_readme, write_report
 from .runtimes import apart, open_codec
 from .target import complete, free_for, publish, room, stamps, there
 from .writers import FORMATS, write_formats
 from .writers.names import sample_file
 from .writers.parallel import ordered
-from .writers.sums import add_sums, write_sums
+from .writers.sums import add_sums, read_sums, write_sums
 from .writers.wav import write_wav
 
 PEAK = 10 ** (-1 / 20)
@@ -92,7 +92,7 @@ def render(
     old = there(folder)
     if old is not None and old.versions.get("fingerprint") == fingerprint and complete(old, folder):
         yield Progress("decode", plan.count, plan.count, f"{folder} holds this pack already; nothing to render")
-        yield from _add(old, folder, [f for f in plan.formats if f not in old.plan.get("formats", ())])
+        yield from _add(old, plan, bank, folder)
         return
     if not force:
         free_for(plan, folder, old)
@@ -108,9 +108,7 @@ def render(
     pack, rows = yield from job.write(staged, fingerprint)
     yield from _formats(pack, staged, plan.formats)
     write_report(rows, staged / REPORT)
-    mixtures = [_mixture(morph, bank) for _, morph in plan.places]
-    maps = [f"{name}: {FORMATS[name].label}; checked with {FORMATS[name].checked}" for name in plan.formats]
-    write_readme(pack, rows, staged / README, plan=plan.to_toml(), mixtures=mixtures, maps=maps)
+    _readme(pack, rows, plan, bank, staged)
     pack.save(staged)
     write_sums(staged, known={z.file: z.sha256 for z in pack.zones})
     publish(staged, folder)
@@ -122,13 +120,25 @@ def _formats(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator
         yield Progress(step.format, step.done, step.of)
 
 
-def _add(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator[Progress]:
-    """Write further formats into a finished pack."""
-    if not formats:
+def _readme(pack: SamplePack, rows: Sequence[Measured], plan: RenderPlan, bank: InstrumentBank, folder: Path) -> None:
+    mixtures = [_mixture(morph, bank) for _, morph in plan.places]
+    maps = [f"{name}: {FORMATS[name].label}; checked with {FORMATS[name].checked}" for name in plan.formats]
+    write_readme(pack, rows, folder / README, plan=plan.to_toml(), mixtures=mixtures, maps=maps)
+
+
+def _add(pack: SamplePack, plan: RenderPlan, bank: InstrumentBank, folder: Path) -> Iterator[Progress]:
+    """Write the formats of a plan that its finished pack lacks into that."""
+    had = [f for f in pack.plan.get("formats", ()) if f in FORMATS]
+    if not (formats := [f for f in plan.formats if f not in had]):
         return
     before = stamps(folder)
     yield from _formats(pack, folder, formats)
-    dataclasses.replace(pack, plan={**pack.plan, "formats": [*pack.plan.get("formats", ()), *formats]}).save(folder)
+    pack = dataclasses.replace(pack, plan={**pack.plan, "formats": [*had, *formats]})
+    readme = folder / README
+    mine = readme.is_file() and read_sums(folder).get(README) == bundle.sha256(readme)  # and nobody has written in it since
+    if mine and (rows := read_report(pack, folder / REPORT)):
+        _readme(pack, rows, dataclasses.replace(plan, formats=(*had, *formats)), bank, folder)
+    pack.save(folder)
     add_sums(folder, [path for path, stamp in stamps(folder).items() if before.get(path) != stamp])
 
 

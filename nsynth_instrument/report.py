@@ -51,12 +51,28 @@ def write_report(rows: Sequence[Measured], path: Path) -> Path:
     return path
 
 
+def read_report(pack: SamplePack, path: Path) -> list[Measured] | None:
+    """What `write_report` wrote of a pack, to the digits there; None where it is not what that wrote."""
+    try:
+        with path.open(encoding="utf-8", newline="") as f:
+            lines = {line["file"]: line for line in csv.DictReader(f)}
+        return [
+            Measured(
+                Note(z.root, z.velocity), z.file, float(line["cents_off"] or "nan"), float(line["loudness_lufs"]), z.peak,
+                z.loop is not None, z.position, int(line["repitched"]),
+            )
+            for z, line in ((z, lines[z.file]) for z in pack.zones)
+        ]  # fmt: skip
+    except (OSError, KeyError, ValueError, TypeError, csv.Error):
+        return None
+
+
 def summary(rows: Sequence[Measured]) -> str:
     """The report in a sentence: tuning, loudness, loops."""
     cents = np.abs([r.cents for r in rows if not math.isnan(r.cents)])
     tuned = "without a clear pitch"
     if len(cents):
-        tuned = f"in tune to {np.median(cents):.1f} cents (median; 9 in 10 within {np.quantile(cents, 0.9):.1f})"
+        tuned = f"in tune to {np.median(cents):.2f} cents (median; 9 in 10 within {np.quantile(cents, 0.9):.2f})"
     vague = f", {len(rows) - len(cents)} without a clear pitch" if 0 < len(cents) < len(rows) else ""
     levels = [r.loudness for r in rows]
     looped = sum(r.looped for r in rows)

@@ -19,14 +19,24 @@ def test_a_finished_pack_is_left_alone(done: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in done.rglob("*")} == before
 
 
-def test_but_gets_a_format_that_it_lacks(done: Path) -> None:
-    before = contents(done)
-    run(dataclasses.replace(PLAN, formats=("sfz", "sf2")), done)
+def test_but_gets_a_format_that_it_lacks(done: Path, tmp_path: Path) -> None:
+    before, both = contents(done), dataclasses.replace(PLAN, formats=("sfz", "sf2"))
+    run(both, done)
     after = contents(done)
     assert after.keys() - before.keys() == {"Flute-Bass.sf2"}
-    assert {k for k in before if before[k] != after[k]} == {"pack.json", "SHA256SUMS"}
+    assert {k for k in before if before[k] != after[k]} == {"pack.json", "README.txt", "SHA256SUMS"}
+    run(both, tmp_path / "at once")
+    assert (done / "README.txt").read_text() == (tmp_path / "at once/README.txt").read_text()
     assert read_sums(done) == {k: v for k, v in after.items() if k != "SHA256SUMS"}
     assert SamplePack.load(done).plan["formats"] == ["sfz", "sf2"]
+
+
+def test_a_readme_in_which_someone_wrote_stays(done: Path) -> None:
+    with (done / "README.txt").open("a") as f:
+        f.write("bright: better above C3\n")
+    run(dataclasses.replace(PLAN, formats=("sfz", "flac")), done)
+    assert (done / "README.txt").read_text().endswith("bright: better above C3\n")
+    assert SamplePack.load(done).plan["formats"] == ["sfz", "flac"]
 
 
 def test_a_pack_that_lost_a_file_is_mended(done: Path) -> None:

@@ -97,7 +97,7 @@ def read(texts: Sequence[str], stack: ExitStack, passed: Passed | None = None) -
 def _one(text: str, stack: ExitStack, passed: Passed | None) -> Source:
     path, part = split(text)
     if not path.exists():
-        raise UsageError(f"there is no file or folder {path}")
+        raise UsageError(f"there is no file or folder {path}; look at the path, or name a sound of `nsynth-instrument list`")
     if path.is_dir():
         return _folder(path, part, passed)
     if not path.is_file():

@@ -33,7 +33,7 @@ def train(
     threads: int | None,
     skip_damaged: bool,
 ) -> None:
-    """Train by PLAN, a shipped one (harmonic, spectral-small, transposition, wavenet-guided, wavenet-h512) or a TOML file.
+    """Train by PLAN: classifier, harmonic, spectral-small, transposition, wavenet-guided, wavenet-h512, or a TOML file.
 
     Checkpoints are written every few minutes; the same command goes on from the last. Prints the run's folder.
     """
