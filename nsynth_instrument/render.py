@@ -33,7 +33,7 @@ from .executors.processes import Helpers, spare
 from .finishing import FACTS, finished
 from .instruments import read_bank, resolve
 from .mixing import Mixer
-from .notes import Area, Note
+from .notes import Area, Note, NoteGrid
 from .pack import WORK, Loop, SamplePack, Zone
 from .preset import RenderPlan
 from .report import README, REPORT, Measured, read_report, summary, write_readme, write_report
@@ -113,6 +113,14 @@ def render(
     write_sums(staged, known={z.file: z.sha256 for z in pack.zones})
     publish(staged, folder)
     yield Progress("done", blocks.count, blocks.count, summary(rows))
+
+
+def warm() -> None:
+    """Finish a note, so that all is compiled, and loaded, that this takes; who asks a helper compiles what comes before it."""
+    note, plan = Note(60, 100), RenderPlan("warm", Morph.between("a", "b", 0.5), NoteGrid((60,), (100,)))
+    turns = 2 * np.pi * note.hz / plan.rate * np.arange(round(plan.seconds * plan.rate))
+    sound = (0.1 * np.sin(turns) + 0.1 * np.sin(2 * turns)).astype(np.float32)
+    list(finished(plan, note, [sound], plan.rate, [0]))
 
 
 def _formats(pack: SamplePack, folder: Path, formats: Sequence[str]) -> Iterator[Progress]:

@@ -41,6 +41,10 @@ def test_blocks_make_each_item_once_in_any_batches(tmp_path: Path) -> None:
     assert blocks.missing(5) == []
 
 
+def warm() -> None:
+    """What a helper does first."""
+
+
 RUNS = [range(i, i + 2) for i in range(0, 40, 2)]
 
 
@@ -69,7 +73,7 @@ def kept(folder: Path, fault: str, others: int = 0) -> Callable[[range], range]:
 
 def shared(folder: Path, count: int, workers: int, fault: str = "", *, wait: bool = True) -> tuple[Iterator[range], list[subprocess.Popen[bytes]]]:
     """A share of RUNS, and its processes."""
-    helpers = Helpers(count, "numpy")
+    helpers = Helpers(count, __name__)
     processes = [h._process for h in helpers._helpers if h._process]
     return helpers.share(RUNS, kept(folder, "", count * wait), workers, kept, folder, fault), processes
 
@@ -114,7 +118,7 @@ def test_who_stops_early_does_not_wait_for_a_helper(tmp_path: Path) -> None:
 
 def test_a_helper_ends_with_who_asked_it(tmp_path: Path) -> None:
     """Even if that was killed; and an interrupt, which a terminal sends to both, leaves it alone."""
-    code = "import sys, time; from nsynth_instrument.executors.processes import Helpers; h = Helpers(1, 'json')"
+    code = "import sys, time; from nsynth_instrument.executors.processes import Helpers; h = Helpers(1, 'nsynth_instrument.render')"
     code += "; print(h._helpers[0]._process.pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

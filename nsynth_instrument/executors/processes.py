@@ -32,7 +32,8 @@ WORTH = 16
 
 
 class Helpers:
-    """Processes that load `module` while this one gets ready, and then make blocks beside it. A context manager that ends them.
+    """Processes that import `module` and run its `warm()` while this one gets ready, and then make blocks beside it. A context
+    manager that ends them.
 
     One that does not start, or dies, is not missed: a thread of this process does its work.
     """
@@ -168,7 +169,7 @@ def serve(module: str) -> None:
     """Be a helper, until nobody asks any more."""
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what is printed is no answer
-    importlib.import_module(module)
+    importlib.import_module(module).warm()
     do: Do | None = None
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
