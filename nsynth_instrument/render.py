@@ -189,9 +189,13 @@ class _Job:
             done = helpers.share(self.blocks.missing(size), self.maker(), min(self.makers, threads), _elsewhere, *what)
         else:
             done = fill(self.blocks, *self.steps(), size=size, threads=threads)
-        for run in done:
-            kept += len(run)
-            yield Progress("decode", kept, self.blocks.count)
+        try:
+            for run in done:
+                kept += len(run)
+                yield Progress("decode", kept, self.blocks.count)
+        finally:
+            done.close()  # and its processes end
+            self.blocks.tidy()
 
     def maker(self) -> Callable[[range], range]:
         """What makes a block and keeps it."""

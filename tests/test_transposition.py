@@ -55,6 +55,23 @@ def _weights(seed: int = 0, said: float = 1.0) -> dict[str, np.ndarray]:
     return packed(out | {"size": np.linspace(2, 1, seen), "scale": np.linspace(2, 1, seen)})
 
 
+def test_what_is_said_of_a_note_does_not_depend_on_what_else_is_asked() -> None:
+    from safetensors.numpy import load_file
+
+    keys = Transposition(load_file(find("harmonic").path(FILE)))
+    codes, known = [_codes(seed=i) for i in range(23)], [Note(40 + i, 100) for i in range(23)]
+    wanted, sure = [Note(90 - i, 25 + i) for i in range(23)], np.linspace(0, 1, 23)
+    every, missed = keys(codes, known, wanted, sure), keys.missed(codes, known)
+    for some in (slice(7, 8), slice(3, 6), slice(1, 22)):
+        for (codes_alone, alone_), (codes_among, among) in zip(
+            keys(codes[some], known[some], wanted[some], sure[some]), every[some], strict=True
+        ):
+            assert np.array_equal(codes_alone, codes_among)
+            assert np.array_equal(alone_.level, among.level)
+            assert np.array_equal(alone_.noise, among.noise)
+        assert np.array_equal(keys.missed(codes[some], known[some]), missed[some])
+
+
 def _codes(frames: int = FRAMES, seed: int = 1) -> np.ndarray:
     return np.cumsum(np.random.default_rng(seed).normal(0, 0.05, (frames, DIMS)), axis=0).astype(np.float32)
 

@@ -19,6 +19,7 @@ from ..codes import DIMS, FRAMES
 from ..dsp import timbre
 from ..dsp.detail import MEANT, Means
 from ..dsp.partials import BANDS
+from ..dsp.products import Matrix
 from ..errors import BundleError
 from ..notes import Note
 from ..trajectories import stretch
@@ -53,6 +54,8 @@ class Transposition:
         self._weights = unpacked(weights)
         self._blocks = sum(k.endswith(".norm.weight") for k in weights)
         try:
+            self._layers = {k[:-7]: Matrix(w.T) for k, w in self._weights.items() if k.endswith(".weight") and w.ndim == 2}
+            self._to_basis, self._from_basis = Matrix(self._weights["basis"]), Matrix(self._weights["basis"].T)
             self._unit = float(np.sqrt(np.square(self._weights["size"]).sum()))
             self._said(self._heard([np.zeros((FRAMES, DIMS), np.float32)]), [Note(60)], [Note(60)])
         except (KeyError, ValueError) as e:
@@ -81,27 +84,29 @@ class Transposition:
         heard, to = heard[which], [_within(a, b) for a, b in zip(notes, wanted, strict=True)]
         there, *lost = self._said(heard, notes, to)
         moved = (there - here + np.asarray(familiar, np.float32)[:, None] * (here - heard)) * w["scale"]
-        drift = np.einsum("ntd,tde->nte", (moved @ w["basis"].T).reshape(-1, FRAMES, DIMS), w["inverse"], optimize=True)
+        drift = _turned(self._from_basis(moved), w["inverse"])
         level, noise = (x.reshape(len(to), 3, -1) for x in lost)
         return [(stretch(drift[i], len(c)), Means(level[i], noise[i])) for i, c in enumerate(codes)]
 
     def _heard(self, codes: Sequence[Floats]) -> Floats:
         c, w = np.stack([stretch(np.asarray(c, np.float32), FRAMES) for c in codes]), self._weights
-        seen = np.einsum("ntd,tde->nte", c, w["root"], optimize=True).reshape(len(c), -1)
-        return np.asarray((seen - w["mean"]) @ w["basis"] / w["scale"], dtype=np.float32)
+        return self._to_basis(_turned(c, w["root"]).reshape(len(c), -1) - w["mean"]) / w["scale"]
 
     def _said(self, heard: Floats, notes: Sequence[Note], wanted: Sequence[Note]) -> tuple[Floats, Floats, Floats]:
         w = self._weights
         keys = np.stack([told(a, b) for a, b in zip(notes, wanted, strict=True)])
-        x = _product(np.concatenate([heard, keys], axis=1), w, "start")
+        x = self._product(np.concatenate([heard, keys], axis=1), "start")
         for i in range(self._blocks):
             name = f"blocks.{i}."
-            x = x + _product(_silu(_product(_norm(x, w, f"{name}norm"), w, f"{name}mix")), w, f"{name}out")
+            x = x + self._product(_silu(self._product(_norm(x, w, f"{name}norm"), f"{name}mix")), f"{name}out")
         x = _silu(_norm(x, w, "norm"))
-        level, noise = (_product(_product(x, w, f"few_{name}"), w, name) for name in ("level", "noise"))
+        level, noise = (self._product(self._product(x, f"few_{name}"), name) for name in ("level", "noise"))
         if (level.shape[1], noise.shape[1]) != (3 * MEANT, 3 * BANDS):
             raise ValueError("shapes")
-        return heard + _product(x, w, "say"), level, noise
+        return heard + self._product(x, "say"), level, noise
+
+    def _product(self, x: Floats, name: str) -> Floats:
+        return self._layers[name](x) + self._weights[f"{name}.bias"]
 
 
 def familiar(missed: Floats) -> Floats:
@@ -153,14 +158,16 @@ def _within(note: Note, wanted: Note) -> Note:
     return Note(int(np.clip(wanted.pitch, note.pitch - REACH, note.pitch + REACH)), wanted.velocity)
 
 
+def _turned(x: Floats, by: Floats) -> Floats:
+    """x (n, FRAMES, DIMS), each frame as a row times its own of `by` (FRAMES, DIMS, DIMS)."""
+    rows: Floats = np.matmul(x.reshape(-1, FRAMES, 1, DIMS), by)  # one by one, see `dsp.products`
+    return rows[:, :, 0]
+
+
 def _norm(x: Floats, w: Mapping[str, Floats], name: str) -> Floats:
     y = x - x.mean(axis=1, keepdims=True)
     y /= np.sqrt((y**2).mean(axis=1, keepdims=True) + np.float32(1e-5))
     return np.asarray(y * w[f"{name}.weight"] + w[f"{name}.bias"])
-
-
-def _product(x: Floats, w: Mapping[str, Floats], name: str) -> Floats:
-    return np.asarray(x @ w[f"{name}.weight"].T + w[f"{name}.bias"])
 
 
 def _silu(x: Floats) -> Floats:

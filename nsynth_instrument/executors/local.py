@@ -6,7 +6,7 @@ import os
 import re
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,11 @@ class Blocks:
         gaps = zip(edges[::2], edges[1::2], strict=True)
         return [range(i, min(i + size, stop)) for start, stop in gaps for i in range(start, stop, size)]
 
+    def tidy(self) -> None:
+        """Remove what was begun by a process that is no more."""
+        for part in self.folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
+
     def put(self, run: range, arrays: Arrays) -> range:
         """Keep a run's arrays. Raises NsynthError when the disk is full or the folder refuses."""
         with whole(self._path(run)) as part, part.open("wb") as f:
@@ -71,7 +76,7 @@ class Blocks:
 
 def fill(
     blocks: Blocks, make: Callable[[range], Raw], finish: Callable[[range, Raw], Arrays], *, size: int, threads: int | None = None
-) -> Iterator[range]:
+) -> Generator[range, None, None]:
     """Make every run that is missing; yields each as it reaches the disk.
 
     One is made here, run after run; `finish` and the writing in threads meanwhile, a few runs behind at most, so that memory

@@ -15,7 +15,8 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
@@ -54,7 +55,9 @@ class Helpers:
         for helper in self._helpers:
             helper.end()
 
-    def share(self, runs: Sequence[range], do: Do, workers: int, build: Callable[..., Do], *args: Any) -> Iterator[range]:
+    def share(
+        self, runs: Sequence[range], do: Do, workers: int, build: Callable[..., Do], *args: Any
+    ) -> Generator[range, None, None]:
         """Have every run made, and yield each as it is done; then all helpers have ended. Raises what is raised anywhere.
 
         As many as `workers` make runs at once: helpers by what each one's own `build(*args)` returns, the others in threads of
@@ -95,7 +98,8 @@ class Helpers:
                     some.clear()
             self.end()
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:  # it has begun
+                    thread.join()
 
     def _worker(self, helper: _Helper, do: Do, how: bytes) -> Do:
         """What has a helper make a run, as soon as it is ready to; once it is gone, `do`."""
@@ -125,16 +129,19 @@ class _Helper:
 
     def __init__(self, module: str) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        if not sys.executable or getattr(sys, "frozen", False):
+        if "python" not in Path(sys.executable or "").name.lower():  # a frozen program, or one that embeds Python
             return
-        # -P, since the folder that one is in may have other modules by these names; an interrupt is for the parent.
-        code = f"import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.path[:] = {sys.path!r}"
-        code += f"; from {__name__} import serve; serve({module!r})"
-        env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        # -P, since the folder that one is in may have other modules by these names.
+        path = [p for p in sys.path if isinstance(p, str)]
+        code = f"import sys; sys.path[:] = {path!r}; from {__name__} import serve; serve({module!r})"
+        command, pipe = [sys.executable, "-P", "-c", code], subprocess.PIPE
         with contextlib.suppress(OSError):
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
-            )
+            # In a group of its own: an interrupt from the terminal is for the parent.
+            if sys.platform == "win32":
+                alone = subprocess.CREATE_NEW_PROCESS_GROUP
+                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, creationflags=alone)
+            else:
+                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=0)
 
     def ask(self, message: bytes) -> Any:
         """Its answer to what was pickled. Raises what was raised there, and _GoneError."""
@@ -166,25 +173,37 @@ def spare(items: int, threads: int | None, module: str) -> Helpers:
 
 
 def serve(module: str) -> None:
-    """Be a helper, until nobody asks any more."""
-    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    """Be a helper, until who started this process is no more."""
+    messages: SimpleQueue[Any] = SimpleQueue()
+
+    def listen() -> None:
+        while True:
+            try:
+                messages.put(pickle.load(sys.stdin.buffer))  # noqa: S301  # from who started us
+            except EOFError:
+                os._exit(0)  # at once: a block that nobody waits for would come late, beside others
+
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what is printed is no answer
+    threading.Thread(target=listen, daemon=True).start()
     importlib.import_module(module).warm()
     do: Do | None = None
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            message = pickle.load(asked)  # noqa: S301  # from who started us
-            answer: tuple[bool, Any]
-            try:
-                if do is None:
-                    build, args = message
-                    do, answer = build(*args), (True, None)
-                else:
-                    answer = True, do(message)
-            except BaseException as e:  # raised again by who asked
-                answer = False, _sendable(e)
+    while True:
+        message = messages.get()
+        answer: tuple[bool, Any]
+        try:
+            if do is None:
+                build, args = message
+                do, answer = build(*args), (True, None)
+            else:
+                answer = True, do(message)
+        except BaseException as e:  # raised again by who asked
+            answer = False, _sendable(e)
+        try:
             pickle.dump(answer, answers)
             answers.flush()
+        except BrokenPipeError:
+            os._exit(0)
 
 
 def _sendable(error: BaseException) -> BaseException:
