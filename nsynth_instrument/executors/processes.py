@@ -115,7 +115,7 @@ class Helpers:
 
         try:
             helper.ask(how)
-        except _GoneError:
+        except Exception:  # gone, or out of memory: what is wrong here, too, is said here
             return do
         return asked
 
