@@ -83,7 +83,7 @@ def render(
         return
     from .bundle import find
     from .executors.processes import spare
-    from .progress import Bar
+    from .progress import COMPILING, Bar, patience
     from .runtimes import apart
 
     folder = out or PACKS / plan.name
@@ -94,10 +94,19 @@ def render(
 
         own = _own(plan, runtime, device, threads)
         how = functools.partial(steps, runtime=runtime, device=device, threads=threads, force=force)
-        for step in how(plan, folder, beside=own, helpers=helpers):
-            bar.show(step.stage, step.done, step.of, step.words)
+
+        def tell(words: str) -> None:
+            if count:  # else the model itself is slow
+                bar.show("decode", 0, plan.count, words)
+
+        with patience(COMPILING, tell, after=8.0) as slow:
+            for step in how(plan, folder, beside=own, helpers=helpers):
+                bar.show(step.stage, step.done, step.of, step.words)
+                if step.done:
+                    slow.cancel()
     if preview:
-        _preview(folder, threads)
+        with patience(COMPILING, functools.partial(click.echo, err=True)):
+            _preview(folder, threads)
     from .writers import unheard
 
     if untried := unheard(plan.formats):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -61,8 +62,8 @@ class Bar:
         if self._stage == "decode" and here and took > 0:
             line += f"  {here * self._seconds / took:.0f}x real time"
         if here and done < of:
-            left = took / here * (of - done)
-            line += f"  {left // 60:.0f}:{left % 60:02.0f} left" if left < 5999 else f"  {left / 3600:.1f} h left"
+            left = round(took / here * (of - done))
+            line += f"  {left // 60}:{left % 60:02} left" if left < 6000 else f"  {left / 3600:.1f} h left"
         return line
 
     def _clear(self, *, keep: bool = False) -> None:
@@ -71,6 +72,22 @@ class Bar:
             self._out.write("\n" if keep else "\r" + " " * self._drawn + "\r")
             self._out.flush()
         self._drawn = 0
+
+
+COMPILING = "compiling for this machine, once: half a minute or so"
+"""What a user is told who waits for that."""
+
+
+@contextlib.contextmanager
+def patience(words: str, tell: Callable[[str], object], *, after: float = 3.0) -> Iterator[threading.Timer]:
+    """What has `words` told, from a thread, to whoever waits longer than `after` s; yields what can be cancelled before."""
+    timer = threading.Timer(after, tell, [words])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timer
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

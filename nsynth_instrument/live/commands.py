@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DeviceError, UnknownName, UsageError
+from ..progress import COMPILING, patience
 
 if TYPE_CHECKING:
     from .engine import Engine, Settings
@@ -120,13 +121,8 @@ def _load(folders: list[Path], rate: int, memory: int, quiet: bool) -> list[Soun
 def _engine(sounds: list[Sound], settings: Settings) -> Engine:
     from .engine import Engine
 
-    slow = threading.Timer(3.0, click.echo, ["compiling the mixer for this machine, once: half a minute or so"], {"err": True})
-    slow.daemon = True
-    slow.start()
-    try:
+    with patience(COMPILING, functools.partial(click.echo, err=True)):
         return Engine(sounds, settings=settings)
-    finally:
-        slow.cancel()
 
 
 def _render(folders: list[Path], settings: Settings, rate: int, memory: int, midi_file: Path, out: Path, quiet: bool) -> None:
