@@ -7,18 +7,24 @@ import math
 import numba
 import numpy as np
 
+from .curves import exp2
+from .wide import wide
+
 NEPER = math.log(10) / 20
 """A decibel."""
+OCTAVE = math.log2(10) / 20
+"""The same as a power of two."""
 EVEN = 1e-3
 """dB of ripple that are left."""
 PIECES = 64
 """Of half a window, whose energies stand for it while its ripple is levelled: what levels it is smooth."""
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def blend(out, first, after, n, window, tilt):  # type: ignore[no-untyped-def]
     """Tilt a loop of `out` (frames,), from `first` to before `after`, by so many dB, what follows with it, and turn n frames on
     either side of both into their common mean, of constant power; then level the ripple, over `window`."""
+    wide()
     if tilt:
         ramp(out[first:after], tilt * NEPER / max(after - first - 1, 1))
         after_it = np.float32(np.exp(tilt * NEPER))
@@ -37,13 +43,14 @@ def blend(out, first, after, n, window, tilt):  # type: ignore[no-untyped-def]
     for i in range(2 * n):
         bump[i], slope[i] = 0.5 * (1 + wave.real), wave.imag
         wave *= turn
+    for i in range(2 * n):
         share = 0.5 * bump[i]  # of the other sound: 1/2 at the seam, 0 at the ends
         power = 1 / np.sqrt(1 - 2 * share * (1 - share) * apart)
         mixed[0, i] = ((1 - share) * here[i] + share * there[i]) * power
         mixed[1, i] = ((1 - share) * there[i] + share * here[i]) * power
     up, over = _even(mixed, slope, bump, min(window, n))
     for i in range(2 * n):
-        gain = np.exp(NEPER * (up * slope[i] + over * bump[i]))
+        gain = exp2(np.float32(OCTAVE * (up * slope[i] + over * bump[i])))
         here[i], there[i] = mixed[0, i] * gain, mixed[1, i] * gain
 
 
