@@ -16,9 +16,15 @@ LANES = 8
 def normal(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
     """(count,) of mean 0 and variance 1, none beyond 5.8; `rng` seeds what they are drawn by."""
     half = (count + 1) // 2
-    numbers = np.empty(-(-half // LANES) * 2 * LANES, np.float32)
+    numbers = uniform(rng, 2 * half)
+    _normal(numbers[:half], numbers[half:])
+    return numbers[:count]
+
+
+def uniform(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+    """(count,) in 0..1, of 24 bits; `rng` seeds what they are drawn by."""
+    numbers = np.empty(-(-count // (2 * LANES)) * 2 * LANES, np.float32)
     _uniform(rng.integers(1 << 64, size=4 * LANES, dtype=np.uint64), numbers)
-    _normal(numbers[:half], numbers[half : 2 * half])
     return numbers[:count]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from .. import __version__
 from ..audio import Audio, whole
 from ..dsp.dither import pack
+from ..dsp.normal import uniform
 from ..errors import UsageError
 from ..pack import BITS, Loop, SamplePack
 from .riff import chunk
@@ -87,7 +88,7 @@ def quantise(audio: Audio, bits: int, *, rng: np.random.Generator | None = None)
     if bits == 32:
         return np.asarray(audio, dtype="<f4").tobytes(), float(np.abs(audio).max(initial=0.0))
     full = float(2 ** (bits - 1))
-    dither = np.empty(0, np.float32) if rng is None else rng.random(len(audio) + 1, dtype=np.float32)
+    dither = np.empty(0, np.float32) if rng is None else uniform(rng, len(audio) + 1)
     out = np.empty((len(audio), bits // 8), np.uint8)
     peak = pack(np.asarray(audio), dither, full, out)
     return out.tobytes(), peak / full
