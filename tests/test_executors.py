@@ -1,6 +1,7 @@
 """Work done once, in blocks on the disk."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -131,6 +132,15 @@ def test_a_helper_ends_with_who_asked_it(tmp_path: Path) -> None:
     while _lives(helper):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_a_helper_ends_when_who_asked_it_goes_in_the_middle_of_a_message(tmp_path: Path) -> None:
+    helper = Helpers(1, __name__)._helpers[0]._process
+    assert helper is not None and helper.stdin is not None and helper.stdout is not None
+    helper.stdin.write(pickle.dumps((kept, (tmp_path, "x" * 100000)))[:-9])
+    helper.stdin.close()
+    assert helper.wait(20) == 0
+    helper.stdout.close()
 
 
 def _lives(pid: int) -> bool:

@@ -180,7 +180,7 @@ def serve(module: str) -> None:
         while True:
             try:
                 messages.put(pickle.load(sys.stdin.buffer))  # noqa: S301  # from who started us
-            except EOFError:
+            except Exception:  # nobody is there, or went in the middle of a message
                 os._exit(0)  # at once: a block that nobody waits for would come late, beside others
 
     answers = os.fdopen(os.dup(1), "wb")
