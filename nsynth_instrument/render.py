@@ -28,7 +28,7 @@ from .bundle import Bundle
 from .codecs import Among, Codec
 from .codes import FRAME_RATE, Morph, frames_for
 from .errors import NsynthError, UsageError
-from .executors.local import Arrays, Blocks, fill
+from .executors.local import BESIDE, Arrays, Blocks, fill
 from .executors.processes import Helpers, spare
 from .finishing import FACTS, finished
 from .instruments import read_bank, resolve
@@ -295,7 +295,7 @@ class _Job:
 
         zones: list[Zone] = []
         twice = 2 * (os.cpu_count() or 1)  # half of them wait for the disk
-        for some in ordered(write, range(len(runs)), threads=self.threads or twice):
+        for some in ordered(write, range(len(runs)), threads=min(self.threads or twice, BESIDE)):
             zones += some
             yield Progress("write", len(zones), self.blocks.count)
         louder = audio.db(gain)

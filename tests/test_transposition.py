@@ -152,7 +152,9 @@ def test_a_sound_is_known_however_loud_it_is() -> None:
 
 
 def test_other_weights_are_refused() -> None:
-    for weights in ({}, {**_weights(), "start.weight": np.zeros((8, 3), np.float32)}, {**_weights(), "scale": np.ones(3, np.float32)}):
+    start, scale, flat = np.zeros((8, 3), np.float32), np.ones(3, np.float32), {**_weights(), "basis": np.ones(6, np.float32)}
+    del flat["basis/scale"]
+    for weights in ({}, {**_weights(), "start.weight": start}, {**_weights(), "scale": scale}, flat):
         with pytest.raises(BundleError, match="another network"):
             Transposition(weights)
 

@@ -51,14 +51,15 @@ class Transposition:
 
     def __init__(self, weights: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """weights: as `packed` makes them of those of `nets.transposition.KeyNetwork`. Raises BundleError for others."""
-        self._weights = unpacked(weights)
+        numbers = unpacked(weights)
+        self._weights = {k: w for k, w in numbers.items() if w.ndim != 2}
         self._blocks = sum(k.endswith(".norm.weight") for k in weights)
         try:
-            self._layers = {k[:-7]: Matrix(w.T) for k, w in self._weights.items() if k.endswith(".weight") and w.ndim == 2}
-            self._to_basis, self._from_basis = Matrix(self._weights["basis"]), Matrix(self._weights["basis"].T)
+            self._layers = {k[:-7]: Matrix(w.T) for k, w in numbers.items() if k.endswith(".weight") and w.ndim == 2}
+            self._to_basis, self._from_basis = Matrix(numbers["basis"]), Matrix(numbers["basis"].T)
             self._unit = float(np.sqrt(np.square(self._weights["size"]).sum()))
             self._said(self._heard([np.zeros((FRAMES, DIMS), np.float32)]), [Note(60)], [Note(60)])
-        except (KeyError, ValueError) as e:
+        except (IndexError, KeyError, ValueError) as e:
             raise BundleError(f"{FILE} holds another network's weights ({e}); install or export the model again") from e
 
     def missed(self, codes: Sequence[Floats], notes: Sequence[Note]) -> Floats:
